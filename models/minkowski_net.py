@@ -1,0 +1,125 @@
+"""Sparse ResNet18 on voxelised point clouds: the vision net, and the classifier that pretrains its trunk."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from models import sparse as ME
+
+STAGE_CHANNELS = (64, 128, 256, 512)
+
+
+class BasicBlock(nn.Module):
+    """Two 3^3 convolutions and a shortcut; at stride 2 the shortcut is a 1^3 convolution of the same stride."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
+        super().__init__()
+        self.conv1 = ME.MinkowskiConvolution(
+            in_channels, out_channels, kernel_size=3, stride=stride, dimension=3
+        )
+        self.norm1 = ME.MinkowskiBatchNorm(out_channels)
+        self.conv2 = ME.MinkowskiConvolution(out_channels, out_channels, kernel_size=3, dimension=3)
+        self.norm2 = ME.MinkowskiBatchNorm(out_channels)
+        self.relu = ME.MinkowskiReLU(inplace=True)
+        self.downsample = None
+        if stride != 1:
+            self.downsample = nn.Sequential(
+                ME.MinkowskiConvolution(in_channels, out_channels, kernel_size=1, stride=stride, dimension=3),
+                ME.MinkowskiBatchNorm(out_channels),
+            )
+
+    def forward(self, x: ME.SparseTensor) -> ME.SparseTensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = self.relu(self.norm1(self.conv1(x)))
+        return self.relu(self.norm2(self.conv2(y)) + shortcut)
+
+
+def trunk_layers(in_channels: int = 3) -> list[nn.Module]:
+    """conv1, bn1, relu, pool and the four stages: voxels at stride 1 -> 512 channels at stride 64."""
+    layers = [
+        ME.MinkowskiConvolution(in_channels, STAGE_CHANNELS[0], kernel_size=5, stride=2, dimension=3),
+        ME.MinkowskiBatchNorm(STAGE_CHANNELS[0]),
+        ME.MinkowskiReLU(inplace=True),
+        ME.MinkowskiAvgPooling(kernel_size=2, stride=2, dimension=3),
+    ]
+    channels = STAGE_CHANNELS[0]
+    for out_channels in STAGE_CHANNELS:
+        layers.append(
+            nn.Sequential(BasicBlock(channels, out_channels, 2), BasicBlock(out_channels, out_channels, 1))
+        )
+        channels = out_channels
+    for layer in layers:
+        layer.apply(_init_kaiming)
+    return layers
+
+
+def _init_kaiming(module: nn.Module) -> None:
+    """Kaiming normal by fan-out, the gain of ReLU: std = sqrt(2 / (Cout * kernel volume))."""
+    if isinstance(module, ME.MinkowskiConvolution):
+        volume = module.kernel.shape[0] if module.kernel.ndim == 3 else 1
+        nn.init.normal_(module.kernel, std=math.sqrt(2 / (module.kernel.shape[-1] * volume)))
+
+
+def in_batch_order(pooled: ME.SparseTensor) -> Tensor:
+    """Features `[B, C]` of a globally pooled tensor; MinkowskiEngine 0.5 returns its rows in hash order."""
+    return pooled.F[pooled.C[:, 0].argsort()]
+
+
+class SparseResNet18(nn.Module):
+    """The vision net: coordinates `[V, 4]` (cloud, x, y, z) and features `[V, 3]` -> `[number of clouds, C]`.
+
+    Args:
+        fc_dim: C, channels of the last convolution.
+
+    Raises:
+        ValueError: from `forward`, for a cloud without voxels.
+    """
+
+    def __init__(self, fc_dim: int):
+        super().__init__()
+        self.features = nn.Sequential(*trunk_layers())
+        self.fc = ME.MinkowskiConvolution(STAGE_CHANNELS[-1], fc_dim, kernel_size=3, dimension=3)
+        self.pool = ME.MinkowskiGlobalMaxPooling()
+
+    def forward(self, coordinates: Tensor, features: Tensor) -> Tensor:
+        x = ME.SparseTensor(features, coordinates)  # [V, 3]
+        x = self.features(x)  # [V', 512] at stride 64
+        return in_batch_order(self.pool(self.fc(x)))  # [B, C]
+
+    def load_trunk(self, classifier: dict[str, Tensor]) -> None:
+        """Takes the trunk of a `SparseResNet18Classifier` state dict; its head is left aside.
+
+        Raises:
+            RuntimeError: from PyTorch, when names or shapes do not fit.
+        """
+        places = {"conv1": "0", "bn1": "1", **{f"layer{n}": str(n + 3) for n in (1, 2, 3, 4)}}
+        trunk = {}
+        for name, value in classifier.items():
+            layer, _, rest = name.partition(".")
+            if layer in places:
+                trunk[f"{places[layer]}.{rest}"] = value
+        self.features.load_state_dict(trunk)
+
+
+class SparseResNet18Classifier(nn.Module):
+    """The ModelNet40 classifier that pretrains the trunk: `[V, 4]`, `[V, 3]` -> logits `[B, num_classes]`."""
+
+    def __init__(self, num_classes: int = 40):
+        super().__init__()
+        self.conv1, self.bn1, self.relu, self.pool, *stages = trunk_layers()
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        channels = STAGE_CHANNELS[-1]
+        self.conv5 = ME.MinkowskiConvolution(channels, channels, kernel_size=3, stride=3, dimension=3)
+        self.bn5 = ME.MinkowskiBatchNorm(channels)
+        self.global_pool = ME.MinkowskiGlobalMaxPooling()
+        self.final = ME.MinkowskiLinear(channels, num_classes)
+        _init_kaiming(self.conv5)
+
+    def forward(self, coordinates: Tensor, features: Tensor) -> Tensor:
+        x = ME.SparseTensor(features, coordinates)
+        x = self.pool(self.relu(self.bn1(self.conv1(x))))  # [V', 64] at stride 4
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # [V', 512] at stride 64
+        x = self.global_pool(self.bn5(self.conv5(x)))  # [B, 512]
+        return in_batch_order(self.final(x))  # [B, classes]

@@ -1,0 +1,150 @@
+"""The whole forward of the system: waveforms and point clouds in, masks, loss and separated waveforms out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.criterion import CRITERIA
+from models.targets import loss_weight, target_masks
+from utils.spectrogram import istft, stft, unwarp, warp
+
+ACTIVATIONS = {
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda x, dim: torch.softmax(x, dim),
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "no": lambda x: x,
+}
+FRAME_POOLS = {"maxpool": lambda frames: frames.amax(dim=2), "avgpool": lambda frames: frames.mean(dim=2)}
+EPSILON = 1e-10  # keeps the logarithm and the ratio of silent points finite
+
+
+def activate(x: Tensor, name: str, dim: int) -> Tensor:
+    """Applies an activation by name; softmax runs over `dim`."""
+    return ACTIVATIONS[name](x, dim) if name == "softmax" else ACTIVATIONS[name](x)
+
+
+@dataclass
+class Separation:
+    """What one forward knows. F' is 256 with `log_freq`, else the 512 STFT bins.
+
+    spectrum: complex mixture `[B, F, T]`. magnitude: of the mixture, warped, `[B, 1, F', T]`. weight: `[B, 1, F', T]`.
+    sound_features: `[B, C, F', T]`. vision_features: `[N, B, C]`. masks: predicted, before any threshold,
+    `[N, B, 1, F', T]`. targets: the same shape, or None when only a mixture was given. loss: a scalar, or None.
+    """
+
+    spectrum: Tensor
+    magnitude: Tensor
+    weight: Tensor
+    sound_features: Tensor
+    vision_features: Tensor
+    masks: Tensor
+    targets: Tensor | None = None
+    loss: Tensor | None = None
+
+
+class Separator(nn.Module):
+    """U-Net, vision net and fusion module as one: the masks of N sources from a mixture and their clouds.
+
+    Args:
+        sound: `[B, 1, F', T] -> [B, C, F', T]`.
+        vision: (coordinates `[V, 4]`, features `[V, 3]`) -> `[clouds, C]`.
+        synthesizer: (`[B, C]`, `[B, C, F', T]`) -> `[B, 1, F', T]`.
+        The rest are the options of the same names in `arguments.py`.
+    """
+
+    def __init__(
+        self,
+        sound: nn.Module,
+        vision: nn.Module,
+        synthesizer: nn.Module,
+        *,
+        num_frames: int = 1,
+        frame_pool: str = "maxpool",
+        vision_activation: str = "sigmoid",
+        sound_activation: str = "no",
+        output_activation: str = "sigmoid",
+        binary_mask: bool = True,
+        mask_thres: float = 0.5,
+        loss: str = "bce",
+        weighted_loss: bool = False,
+        log_freq: bool = True,
+        stft_frame: int = 1022,
+        stft_hop: int = 256,
+    ):
+        super().__init__()
+        self.sound, self.vision, self.synthesizer = sound, vision, synthesizer
+        self.num_frames, self.frame_pool = num_frames, FRAME_POOLS[frame_pool]
+        self.vision_activation, self.sound_activation = vision_activation, sound_activation
+        self.output_activation = output_activation
+        self.binary_mask, self.mask_thres, self.log_freq = binary_mask, mask_thres, log_freq
+        self.criterion, self.weighted_loss = CRITERIA[loss], weighted_loss
+        self.stft_frame, self.stft_hop = stft_frame, stft_hop
+
+    def forward(self, mixture: Tensor, clouds: list[tuple[Tensor, Tensor]], sources: Tensor | None = None):
+        """Masks, and with the `sources` also their targets and the loss.
+
+        Args:
+            mixture: waveform `[B, L]`.
+            clouds: for each of the N sources the voxels of its B * K frames: coordinates `[V, 4]` int, the
+                first column `b * K + k`, and features `[V, 3]`.
+            sources: waveforms `[N, B, L]` whose sum is the mixture.
+
+        Returns:
+            A `Separation`.
+        """
+        spectrum = stft(mixture, self.stft_frame, self.stft_hop)  # [B, F, T]
+        magnitude = self.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
+        weight = loss_weight(magnitude, self.weighted_loss)  # [B, 1, F', T]
+
+        heard = self.listen(magnitude)  # [B, C, F', T]
+        seen = torch.stack([self.look(*cloud) for cloud in clouds])  # [N, B, C]
+        masks = self.fuse(seen, heard)  # [N, B, 1, F', T]
+
+        result = Separation(spectrum, magnitude, weight, heard, seen, masks)
+        if sources is not None:
+            result.targets = self.targets(magnitude, sources)  # [N, B, 1, F', T]
+            losses = [self.criterion(mask, target, weight) for mask, target in zip(masks, result.targets, strict=True)]
+            result.loss = torch.stack(losses).mean()
+        return result
+
+    def listen(self, magnitude: Tensor) -> Tensor:
+        """Magnitude `[B, 1, F', T]` of the mixture -> features `[B, C, F', T]`."""
+        return activate(self.sound(magnitude.log()), self.sound_activation, dim=1)
+
+    def look(self, coordinates: Tensor, features: Tensor) -> Tensor:
+        """The voxels of one source's B * K frames -> features `[B, C]`."""
+        frames = self.vision(coordinates, features)  # [B * K, C]
+        frames = frames.unflatten(0, (-1, self.num_frames)).unsqueeze(0)  # [1, B, K, C]
+        return activate(self.frame_pool(frames).squeeze(0), self.vision_activation, dim=1)
+
+    def fuse(self, seen: Tensor, heard: Tensor) -> Tensor:
+        """`[N, B, C]` and `[B, C, F', T]` -> masks `[N, B, 1, F', T]`; softmax shares out among the sources."""
+        logits = torch.stack([self.synthesizer(source, heard) for source in seen])
+        return activate(logits, self.output_activation, dim=0)
+
+    def targets(self, magnitude: Tensor, sources: Tensor) -> Tensor:
+        """What the masks should be: mixture `[B, 1, F', T]`, waveforms `[N, B, L]` -> `[N, B, 1, F', T]`."""
+        magnitudes = stft(sources, self.stft_frame, self.stft_hop).abs().unsqueeze(2)  # [N, B, 1, F, T]
+        warped = self.to_log_frequency(magnitudes.flatten(0, 1)).unflatten(0, magnitudes.shape[:2])
+        return target_masks(magnitude, warped, self.binary_mask)
+
+    def to_log_frequency(self, magnitude: Tensor) -> Tensor:
+        """`[B, 1, F, T] -> [B, 1, 256, T]` with `log_freq`, unchanged without."""
+        return warp(magnitude) if self.log_freq else magnitude
+
+    def apply_masks(self, spectrum: Tensor, masks: Tensor) -> Tensor:
+        """Separated waveforms: mixture `[B, F, T]` complex, masks `[N, B, 1, F', T]` -> `[N, B, hop * (T - 1)]`.
+
+        Masks go back to linear frequency, binary ones are cut at `mask_thres`, and the mixture lends its phase.
+        """
+        linear = masks.flatten(0, 1)  # [N * B, 1, F', T]
+        if self.log_freq:
+            linear = unwarp(linear, spectrum.shape[-2])
+        if self.binary_mask:
+            linear = (linear > self.mask_thres).to(linear.dtype)
+        linear = linear.squeeze(1).unflatten(0, masks.shape[:2])  # [N, B, F, T]
+        return istft(linear * spectrum, self.stft_frame, self.stft_hop).clamp(-1.0, 1.0)

@@ -1,0 +1,53 @@
+"""Waveform <-> spectrogram and linear <-> logarithmic frequency: pairs of a transform and its inverse."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def stft(wave: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Complex spectrogram of `wave [..., L]`: `[..., n_fft // 2 + 1, 1 + L // hop]`.
+
+    Periodic Hann window of n_fft samples, frames centred on multiples of hop, ends reflected (librosa <= 0.9).
+    """
+    window = torch.hann_window(n_fft, device=wave.device, dtype=wave.dtype)
+    flat = wave.reshape(-1, wave.shape[-1])
+    spectrum = torch.stft(flat, n_fft, hop, window=window, pad_mode="reflect", return_complex=True)
+    return spectrum.reshape(*wave.shape[:-1], *spectrum.shape[-2:])
+
+
+def istft(spectrum: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Inverse of `stft`: `[..., n_fft // 2 + 1, T]` -> `[..., hop * (T - 1)]`."""
+    window = torch.hann_window(n_fft, device=spectrum.device, dtype=spectrum.real.dtype)
+    wave = torch.istft(spectrum.reshape(-1, *spectrum.shape[-2:]), n_fft, hop, window=window)
+    return wave.reshape(*spectrum.shape[:-2], wave.shape[-1])
+
+
+LOG_BINS = 256
+
+
+def warp(magnitude: Tensor) -> Tensor:
+    """Linear to logarithmic frequency: `[B, C, F, T]` -> `[B, C, 256, T]`, bilinear, zero outside.
+
+    The grid of Sound-of-Pixels: over v in -1..1, `y = (21^((v + 1) / 2) - 11) / 10`.
+    """
+    v = torch.linspace(-1, 1, LOG_BINS, dtype=torch.float64)
+    return _resample_frequency(magnitude, (21 ** ((v + 1) / 2) - 11) / 10)
+
+
+def unwarp(mask: Tensor, num_bins: int) -> Tensor:
+    """Logarithmic to linear frequency: `[B, C, 256, T]` -> `[B, C, num_bins, T]`, bilinear, zero outside.
+
+    Over v in -1..1, `y = 2 ln(10 v + 11) / ln(21) - 1`: the inverse of the grid of `warp`.
+    """
+    v = torch.linspace(-1, 1, num_bins, dtype=torch.float64)
+    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / torch.log(torch.tensor(21.0)) - 1)
+
+
+def _resample_frequency(x: Tensor, y: Tensor) -> Tensor:
+    batch, _, _, frames = x.shape
+    grid_x = torch.linspace(-1, 1, frames, dtype=torch.float64)
+    grid = torch.stack(torch.meshgrid(grid_x, y, indexing="xy"), dim=-1).to(x)  # [F', T, 2]
+    return F.grid_sample(x, grid.expand(batch, -1, -1, -1), padding_mode="zeros", align_corners=False)
