@@ -1,0 +1,96 @@
+"""Names of architectures -> nets, and the nets joined into one separator."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from models.audio_net import Unet
+from models.criterion import CRITERIA
+from models.minkowski_net import SparseResNet18
+from models.separator import Separator
+from models.synthesizer_net import Bias, InnerProduct
+from utils.checkpoint import load, load_weights
+from utils.errors import InputError
+
+SOUND_NETS = {"unet5": 5, "unet6": 6, "unet7": 7}  # levels of the U-Net
+VISION_NETS = {"sparseresnet18": SparseResNet18}
+FUSIONS = {"linear": InnerProduct, "bias": lambda fc_dim: Bias()}
+
+__all__ = ["CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS", "ModelBuilder", "Separator", "build_separator"]
+
+
+class ModelBuilder:
+    """Makes the nets by name, with new weights or those of a file.
+
+    Every method raises `InputError` for a name it does not know, with those it knows, and for a weights file that
+    is unreadable or of another architecture.
+    """
+
+    def build_sound(self, arch: str = "unet5", fc_dim: int = 64, weights: str = "", ngf: int = 64) -> Unet:
+        """A U-Net with `fc_dim` output channels and `ngf` channels at its outermost level."""
+        return _filled(Unet(fc_dim, num_downs=_choose(SOUND_NETS, arch, "sound net"), ngf=ngf), weights)
+
+    def build_vision(self, arch: str = "sparseresnet18", fc_dim: int = 64, weights: str = "") -> nn.Module:
+        """A vision net with `fc_dim` output channels."""
+        return _filled(_choose(VISION_NETS, arch, "vision net")(fc_dim), weights)
+
+    def build_synthesizer(self, arch: str = "linear", fc_dim: int = 64, weights: str = "") -> nn.Module:
+        """A fusion module for `fc_dim` channels."""
+        return _filled(_choose(FUSIONS, arch, "fusion module")(fc_dim), weights)
+
+    def build_criterion(self, arch: str = "bce") -> Callable:
+        """A loss (prediction, target, weight), all `[B, 1, F, T]`, -> scalar."""
+        return _choose(CRITERIA, arch, "loss")
+
+
+def _choose(registry: dict, name: str, kind: str):
+    if name not in registry:
+        raise InputError(f"unknown {kind} {name!r}; known: {', '.join(registry)}")
+    return registry[name]
+
+
+def _filled(net: nn.Module, weights: str) -> nn.Module:
+    if weights:
+        load_weights(net, weights)
+    return net
+
+
+def build_separator(options: argparse.Namespace) -> Separator:
+    """The separator that the options of `arguments.py` describe, with the weights they name."""
+    builder, channels = ModelBuilder(), options.num_channels
+    return Separator(
+        builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf),
+        builder.build_vision(options.arch_vision, channels, options.weights_vision),
+        builder.build_synthesizer(options.arch_synthesizer, channels, options.weights_synthesizer),
+        criterion=builder.build_criterion(options.loss),
+        num_frames=options.num_frames,
+        frame_pool=options.frame_pool,
+        vision_activation=options.vision_activation,
+        sound_activation=options.sound_activation,
+        output_activation=options.output_activation,
+        binary_mask=bool(options.binary_mask),
+        mask_thres=options.mask_thres,
+        weighted_loss=bool(options.weighted_loss),
+        log_freq=bool(options.log_freq),
+        stft_frame=options.stft_frame,
+        stft_hop=options.stft_hop,
+    )
+
+
+def start_from_classifier(vision: SparseResNet18, path: str | Path) -> None:
+    """Fills the vision net's trunk from a pretrained classifier: a file that holds `state_dict`.
+
+    Raises:
+        InputError: the file is unreadable, or holds another architecture.
+    """
+    classifier = load(path).get("state_dict")
+    if not isinstance(classifier, dict):
+        raise InputError(f"{path}: expected a pretrained classifier under the key 'state_dict'")
+    try:
+        vision.load_trunk(classifier)
+    except RuntimeError as error:
+        raise InputError(f"{path}: not a sparse ResNet18 ({str(error).splitlines()[-1].strip()})") from error

@@ -16,9 +16,7 @@ class BasicBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
-        self.conv1 = ME.MinkowskiConvolution(
-            in_channels, out_channels, kernel_size=3, stride=stride, dimension=3
-        )
+        self.conv1 = ME.MinkowskiConvolution(in_channels, out_channels, kernel_size=3, stride=stride, dimension=3)
         self.norm1 = ME.MinkowskiBatchNorm(out_channels)
         self.conv2 = ME.MinkowskiConvolution(out_channels, out_channels, kernel_size=3, dimension=3)
         self.norm2 = ME.MinkowskiBatchNorm(out_channels)
@@ -46,9 +44,7 @@ def trunk_layers(in_channels: int = 3) -> list[nn.Module]:
     ]
     channels = STAGE_CHANNELS[0]
     for out_channels in STAGE_CHANNELS:
-        layers.append(
-            nn.Sequential(BasicBlock(channels, out_channels, 2), BasicBlock(out_channels, out_channels, 1))
-        )
+        layers.append(nn.Sequential(BasicBlock(channels, out_channels, 2), BasicBlock(out_channels, out_channels, 1)))
         channels = out_channels
     for layer in layers:
         layer.apply(_init_kaiming)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from models.criterion import CRITERIA
+from models.criterion import weighted_bce
 from models.targets import loss_weight, target_masks
 from utils.spectrogram import istft, stft, unwarp, warp
 
@@ -53,6 +54,7 @@ class Separator(nn.Module):
         sound: `[B, 1, F', T] -> [B, C, F', T]`.
         vision: (coordinates `[V, 4]`, features `[V, 3]`) -> `[clouds, C]`.
         synthesizer: (`[B, C]`, `[B, C, F', T]`) -> `[B, 1, F', T]`.
+        criterion: (prediction, target, weight), each `[B, 1, F', T]`, -> scalar.
         The rest are the options of the same names in `arguments.py`.
     """
 
@@ -69,7 +71,7 @@ class Separator(nn.Module):
         output_activation: str = "sigmoid",
         binary_mask: bool = True,
         mask_thres: float = 0.5,
-        loss: str = "bce",
+        criterion: Callable[[Tensor, Tensor, Tensor], Tensor] = weighted_bce,
         weighted_loss: bool = False,
         log_freq: bool = True,
         stft_frame: int = 1022,
@@ -81,10 +83,12 @@ class Separator(nn.Module):
         self.vision_activation, self.sound_activation = vision_activation, sound_activation
         self.output_activation = output_activation
         self.binary_mask, self.mask_thres, self.log_freq = binary_mask, mask_thres, log_freq
-        self.criterion, self.weighted_loss = CRITERIA[loss], weighted_loss
+        self.criterion, self.weighted_loss = criterion, weighted_loss
         self.stft_frame, self.stft_hop = stft_frame, stft_hop
 
-    def forward(self, mixture: Tensor, clouds: list[tuple[Tensor, Tensor]], sources: Tensor | None = None):
+    def forward(
+        self, mixture: Tensor, clouds: list[tuple[Tensor, Tensor]], sources: Tensor | None = None
+    ) -> Separation:
         """Masks, and with the `sources` also their targets and the loss.
 
         Args:

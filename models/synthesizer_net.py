@@ -1,4 +1,4 @@
-"""Fusion of what is seen and what is heard: a weighted inner product over channels at every point of the spectrogram."""
+"""Fusion of what is seen and heard: a weighted inner product over channels at every point of the spectrogram."""
 
 from __future__ import annotations
 

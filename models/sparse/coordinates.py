@@ -31,9 +31,7 @@ class CoordinateMap:
         tensor_stride: the spacing of the lattice, in units of the finest voxel.
     """
 
-    def __init__(
-        self, lattice: Tensor, batch: Tensor, origin: Tensor, shape: tuple[int, int, int], tensor_stride: int
-    ):
+    def __init__(self, lattice: Tensor, batch: Tensor, origin: Tensor, shape: tuple[int, int, int], tensor_stride: int):
         self.lattice, self.batch, self.origin, self.shape = lattice, batch, origin, shape
         self.tensor_stride = tensor_stride
         self.keys = self.key_of(lattice, batch)  # [V]
@@ -99,7 +97,11 @@ class CoordinateMap:
         origin = (self.origin + MARGIN).div(ratio, rounding_mode="floor") - MARGIN
         shape = tuple((cells - 2 * MARGIN - 1) // ratio + 2 + 2 * MARGIN for cells in self.shape)
         coarse = CoordinateMap(
-            self.lattice.div(ratio, rounding_mode="floor"), self.batch, origin, shape, self.tensor_stride * ratio
+            self.lattice.div(ratio, rounding_mode="floor"),
+            self.batch,
+            origin,
+            shape,
+            self.tensor_stride * ratio,
         )
         return coarse.select(unique_rows(coarse.keys))
 

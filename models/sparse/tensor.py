@@ -90,9 +90,9 @@ class SparseTensor:
         )
 
     def __add__(self, other: SparseTensor) -> SparseTensor:
-        assert (
-            self.coordinate_manager is other.coordinate_manager and self.tensor_stride == other.tensor_stride
-        ), "sparse tensors of different geometry cannot be added"
+        assert self.coordinate_manager is other.coordinate_manager and self.tensor_stride == other.tensor_stride, (
+            "sparse tensors of different geometry cannot be added"
+        )
         return self.replace(self.F + other.F)
 
     def __repr__(self) -> str:

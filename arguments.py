@@ -1,0 +1,266 @@
+"""Every option of training and evaluation: its default, unit and check. Defaults live here and nowhere else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from models import CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
+from models.separator import ACTIVATIONS, FRAME_POOLS
+from utils.errors import InputError
+from utils.files import read_json
+from utils.spectrogram import LOG_BINS
+
+# What a trained model cannot do without: a run's config.json holds these and evaluation takes them from there.
+MODEL_OPTIONS = [
+    *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf", "frame_pool"),
+    *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq"),
+    *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
+]
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options from the command line, checked.
+
+    Raises:
+        InputError: an unknown option, a value out of range, or options that contradict each other.
+    """
+    options = build_parser().parse_args(arguments)
+    check_options(options)
+    return options
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every option; choices and ranges are checked by it, contradictions by `check_options`."""
+    parser = _Parser(
+        prog="main.py",
+        description="Music source separation conditioned on 3D point clouds: training and evaluation.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_model_options(parser.add_argument_group("model"))
+    _add_data_options(parser.add_argument_group("data"))
+    _add_run_options(parser.add_argument_group("run"))
+    _add_training_options(parser.add_argument_group("training"))
+    return parser
+
+
+def _add_model_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--id", default="", help="name of the run; in evaluation the folder below --ckpt")
+    add("--num_mix", type=whole(2), default=2, help="N, sources in a mixture")
+    add("--arch_sound", default="unet7", choices=list(SOUND_NETS), help="sound net")
+    add("--arch_vision", default="sparseresnet18", choices=list(VISION_NETS), help="vision net")
+    add("--arch_synthesizer", default="linear", choices=list(FUSIONS), help="fusion module")
+    add("--weights_sound", default="", help="state dict to start the sound net from")
+    add("--weights_vision", default="", help="state dict to start the vision net from")
+    add("--weights_synthesizer", default="", help="state dict to start the fusion module from")
+    add("--num_channels", type=whole(1), default=32, help="C, channels of sound and vision features")
+    add("--ngf", type=whole(1), default=64, help="channels of the outermost level of the U-Net")
+    add("--num_frames", type=whole(1), default=1, help="K, point-cloud frames of each source")
+    add("--stride_frames", type=whole(1), default=1, help="frames from one of the K to the next")
+    add("--frame_pool", default="maxpool", choices=list(FRAME_POOLS), help="pooling over the K frames")
+    add("--vision_activation", default="sigmoid", choices=list(ACTIVATIONS), help="on vision features")
+    add("--sound_activation", default="no", choices=list(ACTIVATIONS), help="on sound features")
+    add(
+        "--output_activation",
+        default="sigmoid",
+        choices=list(ACTIVATIONS),
+        help="on masks; softmax shares every point out among the sources",
+    )
+    add("--binary_mask", type=switch, default=1, help="1: binary masks, 0: ratio masks")
+    add("--mask_thres", type=real(0, 1), default=0.5, help="a binary mask is 1 above this")
+    add("--loss", default="bce", choices=list(CRITERIA), help="bce for binary masks, l1 or l2 for ratio masks")
+    add("--weighted_loss", type=switch, default=0, help="weigh the loss by the mixture's log magnitude")
+    add("--log_freq", type=switch, default=1, help="masks on a logarithmic frequency axis")
+
+
+def _add_data_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--num_gpus", type=whole(0), default=1, help="GPUs to train on; more than one is not available yet")
+    add("--batch_size_per_gpu", type=whole(1), default=32, help="B, mixtures in a batch on one device")
+    add("--workers", type=whole(0), default=32, help="processes that load data; 0: none beside the main one")
+    add("--num_val", type=whole(-1), default=-1, help="validation mixtures; -1: one for every row of the list")
+    add("--audLen", type=whole(2), default=65535, help="L, samples of a mixture")
+    add("--audRate", type=whole(1), default=11025, help="sampling rate in Hz")
+    add("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
+    add("--stft_hop", type=whole(1), default=256, help="STFT hop in samples")
+    add("--voxel_size", type=real(0, exclusive=True), default=0.02, help="edge of a voxel in metres")
+    add(
+        "--rgbs_feature",
+        type=switch,
+        default=0,
+        help="1: colours as voxel features, 0: the points themselves",
+    )
+    add("--frameRate", type=real(0, exclusive=True), default=8, help="point-cloud frames a second")
+
+
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--mode", default="train", choices=["train", "eval"])
+    add("--seed", type=whole(0), default=1234, help="of initial weights, mixtures and augmentations")
+    add(
+        "--device",
+        default="auto",
+        choices=["auto", "cuda", "cpu", "mps"],
+        help="auto: cuda, else mps, else cpu",
+    )
+    add("--ckpt", default="./ckpt", help="folder that holds a folder for every run")
+    add("--overwrite", type=switch, default=0, help="1: train into a folder that already holds a run")
+    add("--disp_iter", type=whole(1), default=20, help="iterations from one line of a log file to the next")
+    add("--eval_epoch", type=whole(1), default=1, help="epochs from one evaluation to the next")
+    add("--num_vis", type=whole(0), default=40, help="mixtures whose pictures and sounds are written")
+
+
+def _add_training_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--list_train", default="data/train.csv", help="index file of the training set")
+    add("--list_val", default="data/val.csv", help="index file of the set to evaluate on")
+    add("--dup_trainset", type=whole(1), default=100, help="times the training list is repeated in an epoch")
+    add("--num_epoch", type=whole(1), default=100, help="epochs to train")
+    add("--lr_vision", type=real(0), default=1e-4, help="learning rate of the vision trunk")
+    add("--lr_sound", type=real(0), default=1e-3, help="learning rate of the U-Net and the last vision layer")
+    add("--lr_synthesizer", type=real(0), default=1e-3, help="learning rate of the fusion module")
+    add("--optimizer", default="sgd", choices=["sgd", "adam"])
+    add("--beta1", type=real(0, 0.9999), default=0.9, help="momentum of SGD, beta1 of Adam")
+    add("--weight_decay", type=real(0), default=1e-4, help="L2 regularisation")
+    add("--augment", type=real(0), default=1.0, help="strength of all point augmentations; 0: none")
+    add(
+        "--pretrained_vision",
+        default="models/resnet18_pretrained.pth",
+        help="classifier whose trunk the vision net starts from, if the file exists",
+    )
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuses options that contradict each other.
+
+    Raises:
+        InputError: with the options' names and what to do.
+    """
+    if options.binary_mask and options.loss != "bce":
+        raise InputError(f"--binary_mask 1 is trained with --loss bce, not {options.loss}")
+    if not options.binary_mask and options.loss == "bce":
+        raise InputError("--loss bce needs --binary_mask 1; ratio masks are trained with --loss l1 or l2")
+    if options.loss == "bce" and options.output_activation not in ("sigmoid", "softmax"):
+        raise InputError(f"--loss bce needs masks in 0..1: not --output_activation {options.output_activation}")
+    if options.num_gpus > 1:
+        raise InputError(f"--num_gpus {options.num_gpus}: training on more than one GPU is not available yet")
+    if options.stft_hop > options.stft_frame // 2:
+        raise InputError(f"--stft_hop {options.stft_hop} is more than half of --stft_frame {options.stft_frame}")
+    multiple = 2 ** SOUND_NETS[options.arch_sound]
+    frames = options.audLen // options.stft_hop + 1
+    if frames % multiple:
+        fitting = max(multiple, round(frames / multiple) * multiple) * options.stft_hop - 1
+        raise InputError(
+            f"--audLen {options.audLen} makes {frames} spectrogram frames, {options.arch_sound} needs a multiple of "
+            f"{multiple}: try --audLen {fitting}"
+        )
+    bins = LOG_BINS if options.log_freq else options.stft_frame // 2 + 1
+    if bins % multiple:
+        raise InputError(
+            f"--stft_frame {options.stft_frame} makes {bins} frequency bins, {options.arch_sound} needs a multiple "
+            f"of {multiple}: use --log_freq 1 or another window"
+        )
+    if options.mode == "eval" and not options.id:
+        raise InputError("--mode eval needs --id, the folder of the run below --ckpt")
+
+
+def take_model_options(run: Path, options: argparse.Namespace) -> None:
+    """Puts the model's options of the run's `config.json`, where there is one, in place of the command line's."""
+    if not (run / "config.json").exists():
+        return
+    stored = read_json(run / "config.json").get("options", {})
+    for name in MODEL_OPTIONS:
+        if name in stored and stored[name] != getattr(options, name):
+            print(f"--{name} {stored[name]}, as the run was trained, not {getattr(options, name)}")
+            setattr(options, name, stored[name])
+    if options.binary_mask != (options.loss == "bce"):
+        options.loss = stored.get("loss", options.loss)
+    check_options(options)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device an option names.
+
+    Raises:
+        InputError: it is not on this machine.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device in available if available[device])
+    if not available[name]:
+        raise InputError(
+            f"--device {name}: no such device here; PyTorch finds {[d for d in available if available[d]]}"
+        )
+    return torch.device(name)
+
+
+def run_name(options: argparse.Namespace) -> str:
+    """The folder of a training run: the options that make it what it is."""
+    parts = [f"{options.num_mix}mix", "rgb_depth" if options.rgbs_feature else "only_depth"]
+    if options.id:
+        parts.insert(0, options.id)
+    if options.log_freq:
+        parts.append("LogFreq")
+    parts += [options.arch_vision, options.arch_sound, options.arch_synthesizer]
+    parts += [f"frames{options.num_frames}stride{options.stride_frames}", options.frame_pool]
+    parts.append("binary" if options.binary_mask else "ratio")
+    if options.weighted_loss:
+        parts.append("weightedLoss")
+    parts += [f"channels{options.num_channels}", f"epoch{options.num_epoch}"]
+    return "-".join(parts)
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number of `low` or more."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {low} or more, not {text!r}")
+        return value
+
+    return parse
+
+
+def real(low: float, high: float = float("inf"), exclusive: bool = False) -> Callable[[str], float]:
+    """A type for argparse: a finite number from `low` to `high`; with `exclusive` `low` itself is refused."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high or value == float("inf") or (exclusive and value == low):
+            limits = f"more than {low}" if exclusive else f"{low} or more"
+            limits += "" if high == float("inf") else f" and at most {high}"
+            raise argparse.ArgumentTypeError(f"expected a number of {limits}, not {text!r}")
+        return value
+
+    return parse
+
+
+def switch(text: str) -> int:
+    """A type for argparse: 0 or 1."""
+    if text not in ("0", "1"):
+        raise argparse.ArgumentTypeError(f"expected 0 or 1, not {text!r}")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong command line in one line, as everything else that a user can mend."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help lists the options")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        sys.exit(status)

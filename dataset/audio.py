@@ -1,0 +1,110 @@
+"""Recordings: any file soundfile reads -> mono windows at one rate, decoding only what the window needs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import soundfile
+import soxr
+
+from utils.errors import InputError
+
+RESAMPLER_MARGIN_S = 0.1  # decoded on either side of a window that is resampled: longer than the filter
+
+
+def recording_length(path: str, rate_hz: int) -> int:
+    """Samples of the recording at `rate_hz`, read from its header.
+
+    Raises:
+        InputError: the file is missing, not audio, or holds no samples.
+    """
+    with _opened(path) as file:
+        return _length_at(file, rate_hz)
+
+
+def read_window(path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
+    """Mono samples `start .. start + length` of a recording at `rate_hz`: `[length]` float32.
+
+    Channels are averaged. A recording that ends earlier starts over, so any window is full.
+
+    Raises:
+        InputError: the file is missing, truncated or not audio, or holds NaN or infinite samples.
+    """
+    with _opened(path) as file:
+        total = _length_at(file, rate_hz)
+        if start + length <= total:
+            wave = _read_resampled(file, path, start, length, rate_hz)
+        else:
+            wave = np.take(
+                _read_resampled(file, path, 0, total, rate_hz), np.arange(start, start + length), mode="wrap"
+            )
+    if not np.isfinite(wave).all():
+        raise InputError(f"{path}: holds NaN or infinite samples")
+    return wave
+
+
+def _length_at(file: soundfile.SoundFile, rate_hz: int) -> int:
+    return math.ceil(file.frames * rate_hz / file.samplerate)
+
+
+def _read_resampled(file: soundfile.SoundFile, path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
+    """The window at `rate_hz`, equal to the same slice of the whole recording resampled.
+
+    Output sample i lies at `i * down / up` samples of the file. Decoding starts at a multiple of `down`, an output
+    sample that falls on a sample of the file, so that the window has the whole recording's phase.
+    """
+    if file.samplerate == rate_hz:
+        return _read_mono(file, path, start, start + length)
+    divisor = math.gcd(file.samplerate, rate_hz)
+    up, down = rate_hz // divisor, file.samplerate // divisor
+    margin = math.ceil(RESAMPLER_MARGIN_S * divisor)  # in blocks of `up` output samples
+    first = max(0, start // up - margin)
+    last = math.ceil((start + length) / up) + margin
+    native = _read_mono(file, path, first * down, min(last * down, file.frames))
+    wave = soxr.resample(native, file.samplerate, rate_hz, quality="VHQ")[start - first * up :][:length]
+    return np.pad(wave, (0, length - len(wave)))
+
+
+def _read_mono(file: soundfile.SoundFile, path: str, start: int, stop: int) -> np.ndarray:
+    try:
+        with _quiet_decoder():
+            file.seek(start)
+            samples = file.read(stop - start, dtype="float32", always_2d=True)  # [L, channels]
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be decoded ({error.error_string})") from error
+    if len(samples) < stop - start:
+        raise InputError(f"{path}: ends after {start + len(samples)} of {file.frames} samples; the file is truncated")
+    return samples.mean(axis=1)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[soundfile.SoundFile]:
+    try:
+        with _quiet_decoder():
+            file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        reason = getattr(error, "error_string", error)
+        if not os.path.isfile(path):
+            reason = "no such file"
+        raise InputError(f"{path}: cannot be read as audio ({reason})") from error
+    with file:
+        if file.frames <= 0:
+            raise InputError(f"{path}: the recording holds no samples")
+        yield file
+
+
+@contextmanager
+def _quiet_decoder() -> Iterator[None]:
+    """Keeps what the mp3 decoder prints to standard error off the user's terminal."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

@@ -1,0 +1,74 @@
+"""Samples -> one batch of tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dataset.music import Cloud, Sample, SourceDraw
+from utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B mixtures of N sources with K frames each.
+
+    mixture: `[B, L]`. sources: `[N, B, L]`. clouds: for each source coordinates `[V, 4]` int32, the first column
+    `b * K + k`, and features `[V, 3]`. indices: `[B]` numbers in the epoch. draws: what each mixture was made of.
+    """
+
+    mixture: Tensor
+    sources: Tensor
+    clouds: list[tuple[Tensor, Tensor]]
+    indices: list[int]
+    draws: list[list[SourceDraw]]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return replace(
+            self,
+            mixture=self.mixture.to(device, non_blocking=True),
+            sources=self.sources.to(device, non_blocking=True),
+            clouds=[tuple(part.to(device, non_blocking=True) for part in cloud) for cloud in self.clouds],
+        )
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory; called by PyTorch's loader."""
+        return replace(
+            self,
+            mixture=self.mixture.pin_memory(),
+            sources=self.sources.pin_memory(),
+            clouds=[tuple(part.pin_memory() for part in cloud) for cloud in self.clouds],
+        )
+
+
+def collate(samples: list[Sample | InputError]) -> Batch | InputError:
+    """Joins samples; if one of them could not be read, its error takes the batch's place."""
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+    sources = torch.from_numpy(np.stack([sample.waves for sample in samples], axis=1))  # [N, B, L]
+    clouds = [
+        collate_clouds([cloud for sample in samples for cloud in sample.clouds[source]])
+        for source in range(len(sources))
+    ]
+    return Batch(
+        mixture=sources.sum(dim=0),
+        sources=sources,
+        clouds=clouds,
+        indices=[sample.index for sample in samples],
+        draws=[sample.draws for sample in samples],
+    )
+
+
+def collate_clouds(clouds: list[Cloud]) -> tuple[Tensor, Tensor]:
+    """Voxels of several clouds as one sparse batch: coordinates `[V, 4]` (cloud first), features `[V, 3]`."""
+    coordinates = [np.pad(xyz, ((0, 0), (1, 0)), constant_values=n) for n, (xyz, _) in enumerate(clouds)]
+    features = [feature for _, feature in clouds]
+    return torch.from_numpy(np.concatenate(coordinates)), torch.from_numpy(np.concatenate(features))

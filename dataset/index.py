@@ -1,0 +1,96 @@
+"""Index files: a row for every recording and the performer whose clouds go with it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.errors import InputError
+from utils.files import replacing
+
+INSTRUMENT_ALIASES = {"sax": "saxophone"}
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """One row: a recording, a folder of point clouds `00000.ply ...` and how many there are.
+
+    origin: the file and line the row was read from, for messages.
+    """
+
+    audio_path: str
+    frames_path: str
+    num_frames: int
+    origin: str = ""
+
+    @property
+    def instrument(self) -> str:
+        """The name of the recording's folder; `sax` and `saxophone` are one."""
+        return instrument_name(Path(self.audio_path).parent.name)
+
+    def frame_path(self, frame: int) -> str:
+        """Path of the point cloud of one frame."""
+        return os.path.join(self.frames_path, f"{frame:05d}.ply")
+
+
+def instrument_name(folder: str) -> str:
+    """The instrument a folder's name stands for."""
+    return INSTRUMENT_ALIASES.get(folder.lower(), folder.lower())
+
+
+def read_index(path: str | Path) -> list[IndexRow]:
+    """Reads `AUDIO_PATH,FRAMES_PATH,NUMBER_FRAMES` rows and checks that their files are there.
+
+    Relative paths count from the working directory. Blank lines, spaces around fields, quotes, a byte-order mark
+    and any line ends are accepted.
+
+    Raises:
+        InputError: the file is missing, not text, or empty; a row has other columns, or names a recording that
+            does not exist or more frames than its folder holds. The message names file and line.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader]
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); scripts/create_index_files.py makes index files"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV text file ({error})") from error
+    rows = [
+        _parse_row([field.strip() for field in fields], f"{path}:{number}")
+        for number, fields in lines
+        if any(field.strip() for field in fields)
+    ]
+    if not rows:
+        raise InputError(f"{path}: the list is empty; scripts/create_index_files.py makes index files")
+    return rows
+
+
+def _parse_row(fields: list[str], origin: str) -> IndexRow:
+    if len(fields) != 3:
+        raise InputError(f"{origin}: expected AUDIO_PATH,FRAMES_PATH,NUMBER_FRAMES, found {len(fields)} column(s)")
+    audio_path, frames_path, count = fields
+    if not count.isascii() or not count.isdigit() or int(count) < 1:
+        raise InputError(f"{origin}: the number of frames is {count!r}, expected a whole number of 1 or more")
+    row = IndexRow(audio_path, frames_path, int(count), origin)
+    if not os.path.isfile(audio_path):
+        raise InputError(f"{origin}: recording {audio_path} does not exist (paths count from the working directory)")
+    if not os.path.isdir(frames_path):
+        raise InputError(f"{origin}: folder {frames_path} does not exist (paths count from the working directory)")
+    if not os.path.isfile(row.frame_path(row.num_frames - 1)):
+        raise InputError(
+            f"{origin}: says {row.num_frames} frames, but {row.frame_path(row.num_frames - 1)} does not exist; "
+            "make the index files again with scripts/create_index_files.py"
+        )
+    return row
+
+
+def write_index(path: str | Path, rows: Iterable[IndexRow]) -> None:
+    """Writes an index file, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([row.audio_path, row.frames_path, row.num_frames] for row in rows)

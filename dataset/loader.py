@@ -1,0 +1,79 @@
+"""Batches in a fixed order, made by worker processes or in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dataset.collate import Batch, collate
+from utils.errors import InputError
+from utils.seeding import generator
+
+
+class EpochSampler(Sampler):
+    """Keys (epoch, index): in a new order every epoch when training, else in the list's order, always epoch 0."""
+
+    def __init__(self, length: int, seed: int, shuffle: bool):
+        self.length, self.seed, self.shuffle = length, seed, shuffle
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        if not self.shuffle:
+            return ((0, index) for index in range(self.length))
+        order = generator(self.seed, self.epoch).permutation(self.length)
+        return ((self.epoch, int(index)) for index in order)
+
+
+class BatchLoader:
+    """Iterates over the batches of an epoch.
+
+    Args:
+        dataset: of keys (epoch, index).
+        batch_size: mixtures in a batch; when training, the rest that fills none is left out.
+        seed, shuffle: of the order.
+        workers: processes; 0 loads in place.
+        pin_memory: page-locked batches, for copies to a GPU that do not wait.
+
+    Raises:
+        InputError: while iterating, for a sample that could not be read.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ):
+        self.sampler = EpochSampler(len(dataset), seed, shuffle)
+        self.loader = DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=self.sampler,
+            num_workers=workers,
+            collate_fn=collate,
+            drop_last=shuffle and len(dataset) >= batch_size,
+            pin_memory=pin_memory,
+            generator=torch.Generator(),  # its draws seed workers; ours need none, the global one stays put
+        )
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order and the random draws of the next pass."""
+        self.sampler.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch

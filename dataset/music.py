@@ -1,0 +1,180 @@
+"""Mixtures of different instruments with a cloud of every musician: index rows -> samples."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from dataset.audio import read_window, recording_length
+from dataset.index import IndexRow
+from dataset.point_transforms import PointAugmentation
+from dataset.points import read_cloud, voxelise
+from utils.errors import InputError
+from utils.seeding import generator
+
+GAIN = (0.5, 1.5)  # of a source in training
+Cloud = tuple[np.ndarray, np.ndarray]  # coordinates [V, 3] int32, features [V, 3] float32
+
+
+@dataclass(frozen=True)
+class SourceDraw:
+    """What is read for one source: `row`, the window's first sample at audRate, the frames' numbers."""
+
+    row: IndexRow
+    window_start: int
+    frames: tuple[int, ...]
+
+
+def describe(draws: list[SourceDraw]) -> dict:
+    """What a mixture is made of, as columns of `metrics.csv`; sources are numbered from 1."""
+    row: dict = {"num_sources": len(draws)}
+    for n, draw in enumerate(draws, 1):
+        row |= {f"instrument_{n}": draw.row.instrument, f"audio_{n}": draw.row.audio_path}
+        row |= {f"window_start_{n}": draw.window_start, f"frames_path_{n}": draw.row.frames_path}
+        row |= {f"frames_{n}": " ".join(map(str, draw.frames))}
+    return row
+
+
+@dataclass
+class Sample:
+    """One mixture of N sources.
+
+    index: its number in the epoch. draws: what was read. waves: `[N, L]` float32, the mixture is their sum.
+    clouds: K frames of each of the N sources.
+    """
+
+    index: int
+    draws: list[SourceDraw]
+    waves: np.ndarray
+    clouds: list[list[Cloud]]
+
+
+class MUSICMixDataset(Dataset):
+    """Mixtures by key (epoch, index): row `index` of the list with N - 1 rows of other instruments.
+
+    Everything random depends on (seed, epoch, index) alone, in evaluation on (seed, index): workers, order and
+    restarts change nothing.
+
+    Args:
+        rows: the index file's rows.
+        training: random windows, gains and augmentations that differ from epoch to epoch.
+        num_samples: mixtures in an epoch; rows repeat, or are picked evenly where there are fewer mixtures.
+        The rest are the options of the same names in `arguments.py`.
+
+    Raises:
+        InputError: fewer instruments than `num_mix`, or too few frames for `num_frames` and `stride_frames`.
+            Unreadable files are not raised but returned in place of the sample, so that they cross the border of
+            a worker process as they are.
+    """
+
+    def __init__(
+        self,
+        rows: list[IndexRow],
+        *,
+        training: bool,
+        num_samples: int,
+        seed: int,
+        num_mix: int,
+        num_frames: int,
+        stride_frames: int,
+        aud_len: int,
+        aud_rate: int,
+        voxel_size: float,
+        rgbs_feature: bool,
+        augment: float = 1.0,
+    ):
+        self.rows, self.training, self.seed = rows, training, seed
+        self.num_samples = num_samples
+        self.num_mix, self.num_frames, self.stride_frames = num_mix, num_frames, stride_frames
+        self.aud_len, self.aud_rate = aud_len, aud_rate
+        self.voxel_size, self.rgbs_feature, self.augment = voxel_size, rgbs_feature, augment
+        self.by_instrument: dict[str, list[IndexRow]] = {}
+        for row in rows:
+            self.by_instrument.setdefault(row.instrument, []).append(row)
+        if len(self.by_instrument) < num_mix:
+            listed = rows[0].origin.rpartition(":")[0] or "the list"
+            raise InputError(
+                f"{listed}: holds {len(self.by_instrument)} instrument(s) ({', '.join(sorted(self.by_instrument))}), "
+                f"a mixture needs {num_mix} different ones; lower --num_mix or add recordings"
+            )
+        needed = 2 * self._frame_margin + 1
+        for row in rows:
+            if row.num_frames < needed:
+                raise InputError(
+                    f"{row.origin}: {row.num_frames} frame(s), but --num_frames {num_frames} --stride_frames "
+                    f"{stride_frames} needs {needed}"
+                )
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | InputError:
+        epoch, index = key
+        rng = generator(self.seed, zlib.crc32(b"train" if self.training else b"eval"), epoch, index)
+        try:
+            draws = self.draw(index, rng)
+            waves = np.stack([self._load_wave(draw, rng) for draw in draws])
+            clouds = [self._load_clouds(draw, rng) for draw in draws]
+        except InputError as error:
+            return error
+        return Sample(index, draws, waves, clouds)
+
+    def draw(self, index: int, rng: np.random.Generator) -> list[SourceDraw]:
+        """Which rows, windows and frames make mixture `index`: N draws, of N different instruments."""
+        if self.num_samples < len(self.rows):
+            index = index * len(self.rows) // self.num_samples
+        first = self.rows[index % len(self.rows)]
+        others = sorted(set(self.by_instrument) - {first.instrument})
+        chosen = rng.choice(len(others), self.num_mix - 1, replace=False)
+        rows = [first]
+        for instrument in chosen:
+            candidates = self.by_instrument[others[instrument]]
+            rows.append(candidates[rng.integers(len(candidates))])
+        return [SourceDraw(row, self._draw_window(row, rng), self._draw_frames(row, rng)) for row in rows]
+
+    def _draw_window(self, row: IndexRow, rng: np.random.Generator) -> int:
+        half = self.aud_len // 2
+        length = recording_length(row.audio_path, self.aud_rate)
+        if length <= self.aud_len:  # too short: it is repeated until a window fits
+            length *= self.aud_len // length + 1
+        return int(rng.integers(half + 1, max(length - half, half + 2))) - half
+
+    @property
+    def _frame_margin(self) -> int:
+        return (self.num_frames // 2) * self.stride_frames
+
+    def _draw_frames(self, row: IndexRow, rng: np.random.Generator) -> tuple[int, ...]:
+        margin = self._frame_margin
+        last = row.num_frames - margin - 1
+        centre = int(rng.integers(min(margin + 1, last), last + 1))
+        offsets = range(-(self.num_frames // 2), self.num_frames - self.num_frames // 2)
+        return tuple(centre + offset * self.stride_frames for offset in offsets)
+
+    def _load_wave(self, draw: SourceDraw, rng: np.random.Generator) -> np.ndarray:
+        """`[L]` float32 in -1/N..1/N; with an odd audLen the last sample stays 0, as in the published system."""
+        length = self.aud_len // 2 * 2
+        wave = np.zeros(self.aud_len, dtype=np.float32)
+        wave[:length] = read_window(draw.row.audio_path, draw.window_start, length, self.aud_rate)
+        if self.training:
+            wave *= np.float32(rng.uniform(*GAIN))
+        return wave.clip(-1.0, 1.0) / self.num_mix
+
+    def _load_clouds(self, draw: SourceDraw, rng: np.random.Generator) -> list[Cloud]:
+        augmentation = PointAugmentation.draw(rng, self.augment) if self.training and self.augment else None
+        return [self._load_cloud(draw.row.frame_path(frame), augmentation, rng) for frame in draw.frames]
+
+    def _load_cloud(self, path: str, augmentation: PointAugmentation | None, rng: np.random.Generator) -> Cloud:
+        xyz, rgb = read_cloud(path)
+        if self.rgbs_feature and rgb is None:
+            raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0")
+        if augmentation is not None:
+            xyz = augmentation.move(xyz)
+            if self.rgbs_feature:
+                rgb = augmentation.tint(rgb, rng)
+        try:
+            return voxelise(xyz, rgb if self.rgbs_feature else xyz, self.voxel_size)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error

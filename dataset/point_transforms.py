@@ -1,0 +1,64 @@
+"""Augmentations of clouds: drawn once for a source, applied alike to all its frames.
+
+Geometry: rotation about the vertical axis and tilt, translation, scale, shear, joined into one affine map.
+Colour: noise, brightness and saturation, with a single way to HSV and back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
+from scipy.spatial.transform import Rotation
+
+YAW_DEG, TILT_DEG = 180.0, 30.0
+TRANSLATION_M = 0.4
+SCALE = 2.0
+SHEAR = 0.1
+NOISE_VARIANCE, VALUE_SHIFT, SATURATION_SHIFT = 0.001, 0.2, 0.15
+
+
+@dataclass(frozen=True)
+class PointAugmentation:
+    """`xyz -> xyz @ matrix + offset`, and shifts of the colours' HSV value and saturation.
+
+    matrix: `[3, 3]`. offset: `[3]` in metres. noise: standard deviation added to colours in 0..1.
+    """
+
+    matrix: np.ndarray
+    offset: np.ndarray
+    noise: float
+    value_shift: float
+    saturation_shift: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, strength: float = 1.0) -> PointAugmentation:
+        """Draws one. Strength 1 is the paper's: yaw +-180 and tilt +-30 degrees, translation 0.4 N(0, 1) m, scale
+        0.5..2, shear 0.1 N(0, 1), colour noise of variance 0.001, value +-0.2, saturation +-0.15; 0 is none."""
+        yaw = Rotation.from_rotvec([0.0, np.deg2rad(YAW_DEG * strength) * rng.uniform(-1, 1), 0.0])
+        axis = rng.uniform(-0.5, 0.5, 3)
+        tilt = np.deg2rad(TILT_DEG * strength) * rng.uniform(-1, 1) * axis / np.linalg.norm(axis)
+        rotation = (Rotation.from_rotvec(tilt) * yaw).as_matrix().T
+        translation = TRANSLATION_M * strength * rng.standard_normal(3)
+        scale = rng.uniform(SCALE**-strength, SCALE**strength)
+        shear = np.eye(3) + SHEAR * strength * rng.standard_normal((3, 3))
+        return cls(
+            matrix=rotation @ shear * scale,
+            offset=translation @ shear * scale,
+            noise=np.sqrt(NOISE_VARIANCE) * strength,
+            value_shift=strength * rng.uniform(-VALUE_SHIFT, VALUE_SHIFT),
+            saturation_shift=strength * rng.uniform(-SATURATION_SHIFT, SATURATION_SHIFT),
+        )
+
+    def move(self, xyz: np.ndarray) -> np.ndarray:
+        """Points `[P, 3]` in metres, moved."""
+        return (xyz @ self.matrix + self.offset).astype(np.float32)
+
+    def tint(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Colours `[P, 3]` in 0..1, changed; the noise of every point comes from `rng`."""
+        noisy = rgb + self.noise * rng.standard_normal(rgb.shape, dtype=np.float32)
+        hsv = rgb_to_hsv(noisy.clip(0.0, 1.0))
+        hsv[:, 1] = (hsv[:, 1] + self.saturation_shift).clip(0.0, 1.0)
+        hsv[:, 2] = (hsv[:, 2] + self.value_shift).clip(0.0, 1.0)
+        return hsv_to_rgb(hsv).astype(np.float32)

@@ -1,0 +1,62 @@
+"""Weights on disk: plain state dicts, loaded without running any code they might carry."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from utils.errors import InputError
+from utils.files import replacing
+
+
+def save(content: dict, path: str | Path) -> None:
+    """Writes a dictionary of tensors and plain values; an older file stays whole until the new one is."""
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load(path: str | Path) -> dict:
+    """Reads what `save` wrote, or any PyTorch file that holds a dictionary of tensors and plain values.
+
+    Raises:
+        InputError: the file is missing, truncated, of another kind, or would run code to be read.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a whole PyTorch checkpoint of plain weights ({reason})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a dictionary of weights, found {type(content).__name__}")
+    return content
+
+
+def load_weights(net: nn.Module, path: str | Path) -> None:
+    """Fills `net` from the state dict at `path`; names and shapes must fit exactly.
+
+    Raises:
+        InputError: as `load`, or weights of another architecture, with the first difference.
+    """
+    weights = load(path)
+    expected = net.state_dict()
+    difference = next(_differences(expected, weights), None)
+    if difference:
+        raise InputError(f"{path}: weights of another architecture or size ({difference})")
+    net.load_state_dict(weights)
+
+
+def _differences(expected: dict, found: dict):
+    for name, value in expected.items():
+        if name not in found:
+            yield f"no {name}"
+        elif not torch.is_tensor(found[name]) or found[name].shape != value.shape:
+            shape = list(getattr(found[name], "shape", []))
+            yield f"{name} is {shape}, expected {list(value.shape)}"
+    for name in found:
+        if name not in expected:
+            yield f"unexpected {name}"

@@ -1,0 +1,26 @@
+"""What a user can mend is told in one line; everything else is a fault of ours and keeps its traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class InputError(ValueError):
+    """Bad input or options. The message is one line that names the file or option and says what to do."""
+
+
+def run_command(command: Callable[[], int | None]) -> None:
+    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError`."""
+    try:
+        sys.exit(command())
+    except InputError as error:
+        sys.exit(_complain(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _complain(error: InputError) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,19 @@
+"""Running means that weigh every sample alike, whatever the size of its batch."""
+
+from __future__ import annotations
+
+
+class Mean:
+    """The mean of values added with their counts; NaN while nothing was counted."""
+
+    def __init__(self) -> None:
+        self.total, self.count = 0.0, 0
+
+    def add(self, value: float, count: int = 1) -> None:
+        """Adds the mean `value` of `count` samples."""
+        self.total += value * count
+        self.count += count
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count if self.count else float("nan")

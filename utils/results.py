@@ -1,0 +1,128 @@
+"""The results of a run on disk: its configuration, the scores of every mixture and their means, learning curves."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import platform
+import subprocess
+from pathlib import Path
+
+import matplotlib
+import mir_eval
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from utils.files import replacing, write_json
+from utils.meters import Mean
+from utils.metrics import Scores
+
+SCORES = ("sdr_mixture", "sdr", "sir", "sar")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def write_config(run: Path, options: argparse.Namespace, device: torch.device) -> None:
+    """Writes `config.json`: every option, the versions of what computes, the git commit, the device."""
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    versions |= {library.__name__: library.__version__ for library in (torch, np, mir_eval, matplotlib)}
+    content = {"options": vars(options), "versions": versions, "git_commit": git_commit(), "device": str(device)}
+    write_json(run / "config.json", content)
+
+
+def git_commit() -> str | None:
+    """The commit of this code, with `-dirty` after it if files were changed; None outside a git checkout."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class EvaluationTable:
+    """Scores of the mixtures of one evaluation, a row each; means weigh every scored mixture alike."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict] = []
+        self.loss = Mean()
+
+    def add(self, made_of: dict, scores: Scores | None) -> None:
+        """Adds a mixture: what it was made of (columns of `metrics.csv`), and its scores, None if not scored."""
+        row = {**made_of, "scored": int(scores is not None)}
+        for name in SCORES:
+            values = None if scores is None else getattr(scores, name)
+            row[name] = "" if values is None else float(values.mean())
+            for n in range(made_of["num_sources"]):
+                row[f"{name}_{n + 1}"] = "" if values is None else float(values[n])
+        self.rows.append(row)
+
+    def summary(self) -> dict:
+        """Mean loss and scores in dB, and how many mixtures there were and were scored."""
+        scored = [row for row in self.rows if row["scored"]]
+        means = {name: _mean([row[name] for row in scored]) for name in SCORES}
+        gain = _mean([row["sdr"] - row["sdr_mixture"] for row in scored])
+        counts = {"n_mixtures": len(self.rows), "n_scored": len(scored)}
+        return {"loss": self.loss.value, **means, "sdr_improvement": gain, **counts}
+
+    def write(self, run: Path, **about: object) -> None:
+        """Writes `metrics.json` (the summary and `about`) and `metrics.csv` (the rows)."""
+        numbers = {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in self.summary().items()
+        }
+        write_json(run / "metrics.json", {**numbers, **about})
+        with (
+            replacing(run / "metrics.csv") as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def format_summary(summary: dict) -> str:
+    """The summary as a small table: the mixture's own SDR beside that of the estimates."""
+    lines = [
+        f"{'':12}{'SDR':>8}{'SIR':>8}{'SAR':>8}   dB",
+        f"{'mixture':12}{summary['sdr_mixture']:8.2f}{'':8}{'':8}",
+        f"{'separated':12}{summary['sdr']:8.2f}{summary['sir']:8.2f}{summary['sar']:8.2f}",
+        f"{'improvement':12}{summary['sdr_improvement']:8.2f}",
+        f"loss {summary['loss']:.4f}, {summary['n_scored']} of {summary['n_mixtures']} mixtures scored",
+    ]
+    return "\n".join(lines)
+
+
+def new_history() -> dict:
+    """Learning curves of a run: lists with one value for each epoch that was trained or evaluated."""
+    return {"train": {"epoch": [], "loss": []}, "val": {"epoch": [], "loss": []}}
+
+
+def record(curves: dict[str, list], epoch: int, values: dict[str, float]) -> None:
+    """Appends an epoch's values to one part of a history."""
+    for name, value in {"epoch": epoch, **values}.items():
+        curves.setdefault(name, []).append(value)
+
+
+def plot_history(run: Path, history: dict) -> None:
+    """Draws `loss.png` and `metrics.png` from the history of a training run."""
+    train, val = history["train"], history["val"]
+    curves = {"training": (train["epoch"], train["loss"]), "validation": (val["epoch"], val["loss"])}
+    _plot_curves(run / "loss.png", curves, "loss")
+    labels = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "sdr_mixture": "SDR of the mixture"}
+    _plot_curves(run / "metrics.png", {labels[name]: (val["epoch"], val[name]) for name in labels}, "dB")
+
+
+def _plot_curves(path: Path, curves: dict[str, tuple[list, list]], unit: str) -> None:
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="epoch", ylabel=unit)
+    for label, (x, y) in curves.items():
+        axes.plot(x, y, marker=".", label=label)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,20 @@
+"""Randomness that depends on nothing but named numbers, so that order, workers and restarts change nothing."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+
+
+def generator(*key: int) -> np.random.Generator:
+    """An independent generator for every key of non-negative integers, such as (seed, epoch, index)."""
+    return np.random.default_rng(list(key))
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds the global generators of Python, NumPy and PyTorch: initial weights come from them."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (for libraries that draw from the global generator)
+    torch.manual_seed(seed)
