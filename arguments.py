@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -37,11 +36,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every option; choices and ranges are checked by it, contradictions by `check_options`."""
-    parser = _Parser(
+    parser = ArgumentParser(
         prog="main.py",
         description="Music source separation conditioned on 3D point clouds: training and evaluation.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
     )
     _add_model_options(parser.add_argument_group("model"))
     _add_data_options(parser.add_argument_group("data"))
@@ -256,11 +254,11 @@ def switch(text: str) -> int:
     return int(text)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line in one line, as everything else that a user can mend."""
+class ArgumentParser(argparse.ArgumentParser):
+    """Reports a wrong command line in one line, as everything else that a user can mend; no abbreviations."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; {self.prog} --help lists the options")
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        sys.exit(status)

@@ -212,7 +212,7 @@ def start_vision(separator: Separator, options: argparse.Namespace) -> None:
 
 
 def save(separator: Separator, run: Path, history: dict) -> None:
-    """Writes the latest weights, also as the best if the validation loss was never lower, the history and its curves."""
+    """Writes the latest weights, also as the best at the lowest validation loss so far, the history and curves."""
     losses = history["val"]["loss"]
     labels = ["latest", "best"] if losses[-1] == min(losses) else ["latest"]
     for net in NETS:

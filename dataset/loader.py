@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dataset.collate import Batch, collate
+from dataset.collate import collate
 from utils.errors import InputError
 from utils.seeding import generator
 
@@ -35,9 +36,10 @@ class BatchLoader:
     Args:
         dataset: of keys (epoch, index).
         batch_size: mixtures in a batch; when training, the rest that fills none is left out.
-        seed, shuffle: of the order.
+        seed, shuffle: of the order; shuffled means training.
         workers: processes; 0 loads in place.
         pin_memory: page-locked batches, for copies to a GPU that do not wait.
+        collate_fn: samples -> batch; an `InputError` in a sample's place becomes the batch.
 
     Raises:
         InputError: while iterating, for a sample that could not be read.
@@ -52,6 +54,7 @@ class BatchLoader:
         shuffle: bool,
         workers: int = 0,
         pin_memory: bool = False,
+        collate_fn: Callable[[list], Any] = collate,
     ):
         self.sampler = EpochSampler(len(dataset), seed, shuffle)
         self.loader = DataLoader(
@@ -59,7 +62,7 @@ class BatchLoader:
             batch_size=batch_size,
             sampler=self.sampler,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=collate_fn,
             drop_last=shuffle and len(dataset) >= batch_size,
             pin_memory=pin_memory,
             generator=torch.Generator(),  # its draws seed workers; ours need none, the global one stays put
@@ -72,7 +75,7 @@ class BatchLoader:
         """Chooses the order and the random draws of the next pass."""
         self.sampler.epoch = epoch
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         for batch in self.loader:
             if isinstance(batch, InputError):
                 raise batch

@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from arguments import ArgumentParser, whole  # noqa: E402
 from dataset.index import IndexRow, instrument_name, write_index  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
 from utils.seeding import generator  # noqa: E402
@@ -100,14 +101,12 @@ def _written(path: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--root_audio", type=Path, default=Path("./data/audio"), help="folders of recordings")
     parser.add_argument("--root_frame", type=Path, default=Path("./data/frames"), help="folders of performers")
     parser.add_argument("--path_output", type=Path, default=Path("./data"), help="where the three lists go")
-    parser.add_argument("--seed", type=int, default=1234, help="of the shuffle of recordings")
+    parser.add_argument("--seed", type=whole(0), default=1234, help="of the shuffle of recordings")
     options = parser.parse_args()
-    if options.seed < 0:
-        raise InputError(f"--seed {options.seed}: expected a whole number of 0 or more")
     rows = create_rows(options.root_audio, options.root_frame, options.seed)
     for name, part in rows.items():
         write_index(options.path_output / f"{name}.csv", part)

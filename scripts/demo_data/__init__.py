@@ -1,0 +1,1 @@
+"""Generator of the stand-in data set: jobs (plan), clouds (bodies) and recordings (voices)."""

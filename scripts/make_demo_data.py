@@ -1,0 +1,146 @@
+"""Makes a stand-in data set in the published layout, from nothing but a seed.
+
+    python scripts/make_demo_data.py --output data/demo
+
+writes synthetic recordings (`audio/`), coloured point clouds of moving performers (`frames/`) and of other performers
+for pretraining the vision network (`bodies/`, laid out as ModelNet40 is). The same seed and arguments give the same
+bytes, with any number of workers.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+
+from demo_data import plan
+from tqdm import tqdm
+
+VERSION = 1  # raise it when the same arguments would give other bytes
+STAMP = "demo_data.json"  # written last: its presence says that the set is whole
+UNFINISHED_STAMP = "demo_data.unfinished.json"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line -> checked arguments; exits with code 2 and one line on a bad one."""
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder of the data set, for example data/demo")
+    parser.add_argument("--seed", type=_at_least(0), default=0, help="seed of all that is random (default: 0)")
+    parser.add_argument("--recordings", type=_at_least(1), default=24, help="recordings an instrument (default: 24)")
+    parser.add_argument("--seconds", type=_seconds, default=30.0, help="length of a recording in s (default: 30)")
+    parser.add_argument("--performers", type=_at_least(1), default=13, help="performers an instrument (default: 13)")
+    parser.add_argument("--frames", type=_at_least(1), default=12, help="point clouds a performer (default: 12)")
+    parser.add_argument("--bodies", type=_at_least(1), default=80, help="training bodies an instrument (default: 80)")
+    parser.add_argument("--workers", type=_at_least(0), default=0, help="processes; 0 takes all cores (default: 0)")
+    parser.add_argument("--overwrite", type=int, choices=(0, 1), default=0, help="1 replaces an older demo data set")
+    return parser.parse_args(argv)
+
+
+def make_demo_data(recipe: plan.Recipe, output: Path, workers: int, overwrite: bool) -> str:
+    """Writes the data set -> one closing line.
+
+    Raises ValueError when `output` holds a demo set of other arguments (unless `overwrite`), or other data.
+    """
+    stamp, unfinished = output / STAMP, output / UNFINISHED_STAMP
+    wanted = {"version": VERSION, **asdict(recipe)}
+    old = _read_stamp(stamp) or _read_stamp(unfinished)
+    if stamp.exists() and old == wanted:
+        return f"{output} already holds this demo data set; nothing to do"
+    if old is None and any((output / folder).exists() for folder in ("audio", "frames", "bodies")):
+        raise ValueError(f"{output} holds data that this script did not make; choose another --output")
+    if old not in (None, wanted):
+        if not overwrite:
+            raise ValueError(f"{output} holds a demo data set of other arguments; add --overwrite 1 to replace it")
+        _remove(output, old)
+
+    stamp_text = json.dumps(wanted, indent=2) + "\n"
+    plan.write_whole(unfinished, stamp_text.encode())
+    jobs = plan.jobs(recipe)
+    file_count, byte_count = 0, 0
+    with tqdm(total=sum(len(plan.files(recipe, job)) for job in jobs), unit="file", desc="demo data") as bar:
+        for written, size in _results(recipe, output, jobs, workers or os.cpu_count() or 1):
+            file_count, byte_count = file_count + written, byte_count + size
+            bar.update(written)
+    unfinished.replace(stamp)
+    return f"{output}: {file_count} files, {byte_count / 1e6:.1f} MB, {_counts(recipe)}"
+
+
+def main() -> None:
+    """The command line."""
+    arguments = vars(parse_arguments())
+    output, workers, overwrite = (arguments.pop(name) for name in ("output", "workers", "overwrite"))
+    try:
+        print(make_demo_data(plan.Recipe(**arguments), output, workers, bool(overwrite)))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"make_demo_data.py: error: {error}\n")
+        sys.exit(2)
+
+
+def _results(recipe: plan.Recipe, output: Path, jobs: list[plan.Job], workers: int) -> Iterator[tuple[int, int]]:
+    """Runs the jobs -> (files, bytes) of each as it gets done."""
+    if workers == 1:
+        yield from (plan.run(recipe, output, job) for job in jobs)
+        return
+    # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        for done in as_completed([pool.submit(plan.run, recipe, output, job) for job in jobs]):
+            yield done.result()
+
+
+def _read_stamp(path: Path) -> dict | None:
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _remove(output: Path, old: dict) -> None:
+    """Deletes the files of an older demo set and the folders this leaves empty, and nothing else."""
+    for stamp in (STAMP, UNFINISHED_STAMP):
+        (output / stamp).unlink(missing_ok=True)
+    recipe = plan.Recipe(**{name: value for name, value in old.items() if name != "version"})
+    paths = [output / path for job in plan.jobs(recipe) for path in plan.files(recipe, job)]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    folders = {parent for path in paths for parent in path.relative_to(output).parents if parent.name}
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+        if (output / folder).is_dir() and not any((output / folder).iterdir()):
+            (output / folder).rmdir()
+
+
+def _counts(recipe: plan.Recipe) -> str:
+    instruments = len(plan.INSTRUMENTS)
+    return (
+        f"{instruments} instruments, each with {recipe.recordings} recordings of {recipe.seconds:g} s, "
+        f"{recipe.performers} performers of {recipe.frames} frames and {recipe.bodies} training bodies"
+    )
+
+
+def _at_least(lowest: int):
+    def integer(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
+        return value
+
+    return integer
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1.0 <= value <= 3600.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 3600 s")
+    return value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What all tests share: import paths, the devices of this machine, a small data set on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from plyfile import PlyData, PlyElement
+
+ROOT = Path(__file__).resolve().parent.parent
+for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
+    sys.path.insert(0, str(folder))
+
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+
+
+@pytest.fixture(params=DEVICES)
+def device(request) -> torch.device:
+    return torch.device(request.param)
+
+
+def write_cloud(path: Path, xyz: np.ndarray, rgb: np.ndarray | None = None, **ply_options) -> None:
+    """Writes points `[P, 3]` and colours `[P, 3]` of 0..255 as a PLY file."""
+    fields = [(axis, "<f4") for axis in "xyz"]
+    if rgb is not None:
+        fields += [(name, "u1") for name in ("red", "green", "blue")]
+    vertices = np.zeros(len(xyz), dtype=fields)
+    for n, axis in enumerate("xyz"):
+        vertices[axis] = xyz[:, n]
+    if rgb is not None:
+        for n, name in enumerate(("red", "green", "blue")):
+            vertices[name] = rgb[:, n]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PlyData([PlyElement.describe(vertices, "vertex")], **ply_options).write(path)
+
+
+@pytest.fixture(scope="session")
+def data_tree(tmp_path_factory) -> Path:
+    """A data set of the published layout: three instruments, mp3 recordings of 3 s, small clouds."""
+    root = tmp_path_factory.mktemp("tree")
+    rng = np.random.default_rng(0)
+    seconds, rate = 3, 11025
+    t = np.arange(seconds * rate) / rate
+    for number, instrument in enumerate(("cello", "sax", "violin")):
+        for k in range(12):
+            pitch = 110 * 2 ** (number + rng.uniform(0, 1))
+            wave = 0.3 * np.sin(2 * np.pi * pitch * t) + 0.01 * rng.standard_normal(len(t))
+            path = root / "data" / "audio" / instrument / f"r{k:02d}.mp3"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, wave, rate, format="MP3", subtype="MPEG_LAYER_III")
+        for k in range(1, 14):
+            for frame in range(4):
+                xyz = rng.uniform(-0.3, 0.3, (300, 3)) * (1, 1 + number, 1)
+                rgb = rng.integers(0, 256, (300, 3))
+                write_cloud(root / "data" / "frames" / instrument / f"person_{k}" / f"{frame:05d}.ply", xyz, rgb)
+    return root

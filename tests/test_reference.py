@@ -1,0 +1,87 @@
+"""Every number of the reference implementation: keys and shapes, masks, features, losses, scores, training steps."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+from reference import VECTORS, load_case
+
+from models import ModelBuilder
+from models.minkowski_net import SparseResNet18Classifier
+from utils.metrics import bss_eval
+from utils.optimizer import build_optimizer
+
+CASES = ["separator_2mix_rgb", "separator_3mix_depth_ratio_unet5"]
+NETS = {
+    **{f"sound_unet{n}_channels16": lambda n=n: ModelBuilder().build_sound(f"unet{n}", 16) for n in (5, 6, 7)},
+    "vision_sparseresnet18_channels16": lambda: ModelBuilder().build_vision("sparseresnet18", 16),
+    "synthesizer_linear_channels16": lambda: ModelBuilder().build_synthesizer("linear", 16),
+    "synthesizer_bias": lambda: ModelBuilder().build_synthesizer("bias", 16),
+    "modelnet40_resnet18 (under the key state_dict)": SparseResNet18Classifier,
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_state_dict_keys(name):
+    expected = json.loads((VECTORS / "state_dict_keys.json").read_text())[name]
+    found = {key: list(value.shape) for key, value in NETS[name]().state_dict().items()}
+    assert found == expected
+
+
+def test_every_listed_net_is_checked():
+    assert set(json.loads((VECTORS / "state_dict_keys.json").read_text())) == set(NETS)
+
+
+def close(found, expected, relative=1e-4):
+    expected = np.asarray(expected, dtype=np.float64)
+    found = np.asarray(found, dtype=np.float64).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, rtol=relative, atol=relative * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_evaluation(name):
+    case = load_case(name)
+    separator, numbers = case.separator.eval(), case.numbers
+    with torch.no_grad():
+        result = separator(case.mixture, case.clouds, case.sources)
+        close(result.loss, numbers["eval_loss"])
+        close(result.masks[..., ::8, ::8], numbers["eval_pred_masks"])
+        close(result.targets.flatten(1).mean(dim=1), numbers["eval_gt_masks_mean"])
+        close(result.magnitude[..., ::8, ::8], numbers["eval_mag_mix_warped"])
+        close(result.weight.mean(), numbers["eval_weight_mean"])
+        close(result.sound_features[..., ::32, ::32], numbers["sound_features"])
+        close(separator.vision(*case.clouds[0]), numbers["vision_source0_per_frame"])
+        for masks, key in ((result.masks, "metrics_"), (result.targets, "oracle_metrics_")):
+            estimates = separator.apply_masks(result.spectrum, masks).numpy()
+            length = estimates.shape[-1]
+            scores = [
+                bss_eval(case.sources[:, b, :length].numpy(), estimates[:, b], case.mixture[b, :length].numpy())
+                for b in range(estimates.shape[1])
+            ]
+            means = [np.mean([getattr(s, m) for s in scores]) for m in ("sdr_mixture", "sdr", "sir", "sar")]
+            close(means, numbers[key + "sdrmix_sdr_sir_sar"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_training_steps(name):
+    case = load_case(name)
+    separator, numbers = case.separator.train(), case.numbers
+    options = argparse.Namespace(
+        optimizer="sgd", beta1=0.9, weight_decay=1e-4, lr_sound=1e-3, lr_synthesizer=1e-3, lr_vision=1e-4
+    )
+    optimizer = build_optimizer(separator, options)
+    losses = []
+    for _ in numbers["train_losses"]:
+        optimizer.zero_grad()
+        loss = separator(case.mixture, case.clouds, case.sources).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    close(losses, numbers["train_losses"])
+    close(separator.synthesizer.scale.detach(), numbers["synthesizer_scale_after"])
+    close(separator.vision.fc.kernel.detach().sum(), numbers["vision_fc_kernel_sum_after"])
+    close(separator.vision.features[0].kernel.detach().abs().sum(), numbers["vision_conv1_abs_sum_after"])

@@ -1,0 +1,226 @@
+"""The built-in sparse engine: MinkowskiEngine's numbers, dense convolution as a limit, gradients, errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from reference import VECTORS
+
+from models import sparse as ME
+from models.sparse import coordinates as coordinates_module
+from models.sparse.coordinates import CoordinateMap
+from models.sparse.kernel_map import build_kernel_map, kernel_offsets
+
+LAYERS = {"conv_k5_s2": (5, 2), "conv_k3_s1": (3, 1), "conv_k3_s2": (3, 2), "conv_k1_s2": (1, 2), "conv_k2_s2": (2, 2)}
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return dict(np.load(VECTORS / "sparse_ops.npz"))
+
+
+@pytest.fixture(params=["table", "bisection"])
+def lookup(request, monkeypatch):
+    """Runs a test with either way of finding voxels."""
+    if request.param == "bisection":
+        monkeypatch.setattr(coordinates_module, "MAX_TABLE_CELLS", 0)
+
+
+def sorted_rows(tensor):
+    """Coordinates and features with rows sorted by coordinate, batch first."""
+    coordinates = tensor.C.cpu().numpy()
+    order = np.lexsort(coordinates.T[::-1])
+    return coordinates[order], tensor.F.detach().cpu().numpy()[order]
+
+
+def input_tensor(vectors, device):
+    features = torch.from_numpy(vectors["features_8"]).to(device).requires_grad_()
+    return features, ME.SparseTensor(features, torch.from_numpy(vectors["coordinates"]).to(device))
+
+
+def convolution(kernel, size, stride, device):
+    layer = ME.MinkowskiConvolution(*kernel.shape[-2:], kernel_size=size, stride=stride, dimension=3).to(device)
+    layer.kernel.data.copy_(torch.as_tensor(kernel).reshape(layer.kernel.shape))
+    return layer
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_convolution_reference(vectors, name, device, lookup):
+    features, x = input_tensor(vectors, device)
+    layer = convolution(vectors[f"{name}_kernel"], *LAYERS[name], device)
+    y = layer(x)
+    coordinates, output = sorted_rows(y)
+    np.testing.assert_array_equal(coordinates, vectors[f"{name}_out_coordinates"])
+    np.testing.assert_allclose(output, vectors[f"{name}_out_features"], rtol=1e-4, atol=1e-5)
+    (0.5 * y.F.square().sum()).backward()
+    np.testing.assert_allclose(features.grad.cpu(), vectors[f"{name}_grad_features"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(layer.kernel.grad.cpu(), vectors[f"{name}_grad_kernel"], rtol=1e-4, atol=1e-3)
+
+
+def test_average_pool_reference(vectors, device):
+    features, x = input_tensor(vectors, device)
+    y = ME.MinkowskiAvgPooling(kernel_size=2, stride=2, dimension=3)(x)
+    coordinates, output = sorted_rows(y)
+    np.testing.assert_array_equal(coordinates, vectors["avg_pool_k2_s2_out_coordinates"])
+    np.testing.assert_allclose(output, vectors["avg_pool_k2_s2_out_features"], rtol=1e-5, atol=1e-6)
+    (0.5 * y.F.square().sum()).backward()
+    np.testing.assert_allclose(features.grad.cpu(), vectors["avg_pool_k2_s2_grad_features"], rtol=1e-5, atol=1e-6)
+
+
+def test_global_max_pool_reference(vectors, device):
+    features, x = input_tensor(vectors, device)
+    y = ME.MinkowskiGlobalMaxPooling()(x)
+    np.testing.assert_allclose(y.F.detach().cpu(), vectors["global_max_pool_out_features"], rtol=1e-6)
+    np.testing.assert_array_equal(y.C[:, 0].cpu(), [0, 1])
+    (0.5 * y.F.square().sum()).backward()
+    np.testing.assert_allclose(features.grad.cpu(), vectors["global_max_pool_grad_features"], rtol=1e-6)
+
+
+def test_chain_reference(vectors, device):
+    _, x = input_tensor(vectors, device)
+    for number, stride in enumerate((2, 2, 1)):
+        x = convolution(vectors[f"chain_kernel_{number}"], 3, stride, device)(x)
+    coordinates, output = sorted_rows(x)
+    np.testing.assert_array_equal(coordinates, vectors["chain_out_coordinates"])
+    np.testing.assert_allclose(output, vectors["chain_out_features"], rtol=1e-4, atol=1e-4)
+
+
+def full_grid(batch, size, channels, dtype=torch.float64, shift=0):
+    coordinates = torch.cartesian_prod(torch.arange(batch), *[torch.arange(size)] * 3)
+    features = torch.randn(len(coordinates), channels, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    dense = features.reshape(batch, size, size, size, channels).permute(0, 4, 1, 2, 3)
+    return coordinates + torch.tensor([0, shift, shift, shift]), features, dense
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2)])
+def test_full_grid_equals_dense_convolution(size, stride, lookup):
+    coordinates, features, dense = full_grid(2, 6, 3, shift=-4)
+    layer = ME.MinkowskiConvolution(3, 4, kernel_size=size, stride=stride, bias=True, dimension=3).double()
+    kernel = layer.kernel.reshape(size, size, size, 3, 4).permute(4, 3, 2, 1, 0)  # the first axis runs fastest
+    expected = F.conv3d(dense, kernel, layer.bias.flatten(), stride=stride, padding=size // 2)
+    y = layer(ME.SparseTensor(features, coordinates))
+    _, output = sorted_rows(y)
+    np.testing.assert_allclose(output, expected.detach().permute(0, 2, 3, 4, 1).flatten(0, 3), atol=1e-12)
+
+
+def test_full_grid_equals_dense_pooling():
+    coordinates, features, dense = full_grid(2, 6, 3)
+    y = ME.MinkowskiAvgPooling(kernel_size=2, stride=2, dimension=3)(ME.SparseTensor(features, coordinates))
+    expected = F.avg_pool3d(dense, 2).permute(0, 2, 3, 4, 1).flatten(0, 3)
+    np.testing.assert_allclose(sorted_rows(y)[1], expected, atol=1e-12)
+
+
+def random_cloud(voxels=40, batch=2, reach=4, seed=0):
+    rng = np.random.default_rng(seed)
+    coordinates = np.unique(rng.integers([0] + [-reach] * 3, [batch] + [reach] * 3, (voxels, 4)), axis=0)
+    return torch.from_numpy(coordinates)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (2, 2), (1, 2)])
+def test_convolution_gradients(size, stride):
+    coordinates = random_cloud()
+    layer = ME.MinkowskiConvolution(2, 3, kernel_size=size, stride=stride, dimension=3)
+    features = torch.randn(len(coordinates), 2, dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(layer.kernel.shape, dtype=torch.float64, requires_grad=True)
+
+    def run(features, kernel):
+        x = ME.SparseTensor(features, coordinates)
+        return torch.func.functional_call(layer, {"kernel": kernel}, x).F
+
+    assert torch.autograd.gradcheck(run, (features, kernel))
+
+
+def test_pooling_gradients():
+    coordinates = random_cloud()
+    features = torch.randn(len(coordinates), 2, dtype=torch.float64, requires_grad=True)
+
+    def run(features):
+        x = ME.MinkowskiAvgPooling(2, stride=2, dimension=3)(ME.SparseTensor(features, coordinates))
+        return ME.MinkowskiGlobalMaxPooling()(x).F
+
+    assert torch.autograd.gradcheck(run, (features,))
+
+
+def test_offsets_run_fastest_along_the_first_axis():
+    assert kernel_offsets(3)[:4].tolist() == [[-1, -1, -1], [0, -1, -1], [1, -1, -1], [-1, 0, -1]]
+    assert kernel_offsets(2)[:3].tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+
+
+def test_pointwise_stride_2_reads_only_voxels_on_the_coarse_grid():
+    coordinates = torch.tensor([[0, 0, 0, 0], [0, 1, 0, 0], [0, 3, 0, 0]])
+    x = ME.SparseTensor(torch.tensor([[1.0], [10.0], [100.0]]), coordinates)
+    layer = ME.MinkowskiConvolution(1, 1, kernel_size=1, stride=2, dimension=3)
+    torch.nn.init.ones_(layer.kernel)
+    y = layer(x)
+    assert y.C.tolist() == [[0, 0, 0, 0], [0, 2, 0, 0]]
+    assert y.F.flatten().tolist() == [1.0, 0.0]
+
+
+def test_duplicates_keep_the_first():
+    coordinates = torch.tensor([[0, 5, 5, 5], [0, 1, 1, 1], [0, 5, 5, 5], [1, 5, 5, 5]])
+    x = ME.SparseTensor(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), coordinates)
+    assert x.F.flatten().tolist() == [1.0, 2.0, 4.0]
+    assert x.C.tolist() == [[0, 5, 5, 5], [0, 1, 1, 1], [1, 5, 5, 5]]
+
+
+def test_clouds_of_a_batch_do_not_touch(lookup):
+    near = torch.tensor([[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]])
+    far = CoordinateMap.from_coordinates(near + torch.tensor([0, 0, 0, 2**20]) * near[:, :1])
+    pairs = build_kernel_map(far, far, 3)
+    found = {(int(i), int(o)) for i, o in zip(pairs.in_rows, pairs.out_rows, strict=True)}
+    assert found == {(0, 0), (1, 1), (2, 2), (1, 2), (2, 1)}
+
+
+def test_kernel_map_finds_all_neighbours(lookup):
+    coordinates = random_cloud(200, 3, 5)
+    voxels = CoordinateMap.from_coordinates(coordinates)
+    for size, ratio in ((5, 1), (3, 2), (5, 2), (2, 2), (3, 3)):
+        coarse = voxels.strided(ratio) if ratio > 1 else voxels
+        pairs = build_kernel_map(voxels, coarse, size)
+        offsets = kernel_offsets(size).tolist()
+        place = {tuple(c): row for row, c in enumerate(coordinates.tolist())}
+        expected = {
+            (d, place[key], out)
+            for out, (b, *u) in enumerate(coarse.coordinates.tolist())
+            for d, offset in enumerate(offsets)
+            if (key := (b, *(a + o for a, o in zip(u, offset, strict=True)))) in place
+        }
+        numbers = np.repeat(np.arange(len(offsets)), pairs.counts)
+        found = {(int(d), int(i), int(o)) for d, i, o in zip(numbers, pairs.in_rows, pairs.out_rows, strict=True)}
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "message"),
+    [
+        (torch.zeros(0, 4, dtype=torch.int32), "no voxels"),
+        (torch.tensor([[0, 1, 1, 1], [2, 1, 1, 1]]), r"without voxels.*\[1\]"),
+        (torch.tensor([[-1, 1, 1, 1]]), "negative"),
+        (torch.tensor([[0.0, 1.0, 1.0, 1.0]]), "expected integers"),
+        (torch.tensor([[0, 1, 1]]), "expected integers"),
+        (torch.tensor([[0, -(2**30), -(2**30), -(2**30)], [0, 2**30, 2**30, 2**30]]), "64 bits"),
+    ],
+)
+def test_coordinates_that_cannot_be_used(coordinates, message):
+    with pytest.raises(ValueError, match=message):
+        ME.SparseTensor(torch.zeros(len(coordinates), 1), coordinates)
+
+
+def test_rows_must_agree():
+    with pytest.raises(ValueError, match="features have 2 rows, coordinates 1"):
+        ME.SparseTensor(torch.zeros(2, 1), torch.zeros(1, 4, dtype=torch.int32))
+
+
+def test_kernel_beyond_the_margin():
+    voxels = CoordinateMap.from_coordinates(torch.zeros(1, 4, dtype=torch.int32))
+    with pytest.raises(ValueError, match="kernel size 11"):
+        build_kernel_map(voxels, voxels, 11)
+
+
+def test_relu_and_linear():
+    x = ME.SparseTensor(torch.tensor([[-1.0, 2.0]]), torch.zeros(1, 4, dtype=torch.int32))
+    assert ME.MinkowskiReLU()(x).F.tolist() == [[0.0, 2.0]]
+    assert x.F.tolist() == [[-1.0, 2.0]]
+    assert ME.MinkowskiLinear(2, 5)(x).F.shape == (1, 5)
