@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
@@ -13,23 +12,27 @@ from models import CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
 from models.separator import ACTIVATIONS, FRAME_POOLS
 from utils.errors import InputError
 from utils.files import read_json
+from utils.options import ArgumentParser, real, switch, whole
 from utils.spectrogram import LOG_BINS
 
 # What a trained model cannot do without: a run's config.json holds these and evaluation takes them from there.
 MODEL_OPTIONS = [
     *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf", "frame_pool"),
     *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq"),
+    *("loss", "weighted_loss"),
     *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
 ]
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options from the command line, checked.
+    """Options from the command line, checked; to evaluate a run, those of its model come from its `config.json`.
 
     Raises:
         InputError: an unknown option, a value out of range, or options that contradict each other.
     """
     options = build_parser().parse_args(arguments)
+    if options.mode == "eval":
+        take_model_options(options)
     check_options(options)
     return options
 
@@ -169,18 +172,24 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--mode eval needs --id, the folder of the run below --ckpt")
 
 
-def take_model_options(run: Path, options: argparse.Namespace) -> None:
-    """Puts the model's options of the run's `config.json`, where there is one, in place of the command line's."""
-    if not (run / "config.json").exists():
+def take_model_options(options: argparse.Namespace) -> None:
+    """Puts the model's options of the run's `config.json`, where there is one, in place of the command line's.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    config = Path(options.ckpt) / options.id / "config.json"
+    if not config.exists():
         return
-    stored = read_json(run / "config.json").get("options", {})
-    for name in MODEL_OPTIONS:
-        if name in stored and stored[name] != getattr(options, name):
-            print(f"--{name} {stored[name]}, as the run was trained, not {getattr(options, name)}")
-            setattr(options, name, stored[name])
-    if options.binary_mask != (options.loss == "bce"):
-        options.loss = stored.get("loss", options.loss)
-    check_options(options)
+    stored = read_json(config).get("options", {})
+    changed = {
+        name: stored[name]
+        for name in MODEL_OPTIONS
+        if stored.get(name, getattr(options, name)) != getattr(options, name)
+    }
+    vars(options).update(changed)
+    if changed:
+        print(f"as the run was trained: {' '.join(f'--{name} {value}' for name, value in changed.items())}")
 
 
 def choose_device(name: str) -> torch.device:
@@ -213,52 +222,3 @@ def run_name(options: argparse.Namespace) -> str:
         parts.append("weightedLoss")
     parts += [f"channels{options.num_channels}", f"epoch{options.num_epoch}"]
     return "-".join(parts)
-
-
-def whole(low: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number of `low` or more."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(f"expected a whole number of {low} or more, not {text!r}")
-        return value
-
-    return parse
-
-
-def real(low: float, high: float = float("inf"), exclusive: bool = False) -> Callable[[str], float]:
-    """A type for argparse: a finite number from `low` to `high`; with `exclusive` `low` itself is refused."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high or value == float("inf") or (exclusive and value == low):
-            limits = f"more than {low}" if exclusive else f"{low} or more"
-            limits += "" if high == float("inf") else f" and at most {high}"
-            raise argparse.ArgumentTypeError(f"expected a number of {limits}, not {text!r}")
-        return value
-
-    return parse
-
-
-def switch(text: str) -> int:
-    """A type for argparse: 0 or 1."""
-    if text not in ("0", "1"):
-        raise argparse.ArgumentTypeError(f"expected 0 or 1, not {text!r}")
-    return int(text)
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """Reports a wrong command line in one line, as everything else that a user can mend; no abbreviations."""
-
-    def __init__(self, **settings) -> None:
-        super().__init__(allow_abbrev=False, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; {self.prog} --help lists the options")

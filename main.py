@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from arguments import choose_device, parse_arguments, run_name, take_model_options
+from arguments import choose_device, parse_arguments, run_name
 from dataset.index import read_index
 from dataset.loader import BatchLoader
 from dataset.music import MUSICMixDataset, SourceDraw, describe
@@ -122,7 +122,7 @@ def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argp
             table.add(made_of, bss_eval(sources, estimate, mixture))
             if len(table.rows) <= options.num_vis:
                 names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem}" for draw in draws)
-                folder = run / "visualization" / f"{batch.indices[b]:04d}-{names}"
+                folder = run / "visualization" / f"{batch.indices[b]:04d}_{names}"
                 write_visuals(folder, separator, result, b, draws, sources, estimate, mixture, options.audRate)
     table.write(run, list=options.list_val, **about)
     return table.summary()
@@ -157,7 +157,6 @@ def write_visuals(
 def evaluate_run(options: argparse.Namespace) -> None:
     """Evaluates the best weights of `ckpt/<id>/` on the list `list_val`."""
     run = Path(options.ckpt) / options.id
-    take_model_options(run, options)
     device = choose_device(options.device)
     for net in NETS:
         if not getattr(options, f"weights_{net}"):

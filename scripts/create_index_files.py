@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from arguments import ArgumentParser, whole  # noqa: E402
 from dataset.index import IndexRow, instrument_name, write_index  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
+from utils.options import ArgumentParser, whole  # noqa: E402
 from utils.seeding import generator  # noqa: E402
 
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")

@@ -17,32 +17,31 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
-from demo_data import plan
 from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from demo_data import plan  # noqa: E402
+
+from utils.errors import InputError, run_command  # noqa: E402
+from utils.options import ArgumentParser, real, whole  # noqa: E402
 
 VERSION = 1  # raise it when the same arguments would give other bytes
 STAMP = "demo_data.json"  # written last: its presence says that the set is whole
 UNFINISHED_STAMP = "demo_data.unfinished.json"
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line -> checked arguments; exits with code 2 and one line on a bad one."""
-    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The command line -> checked arguments; raises InputError on a bad one."""
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder of the data set, for example data/demo")
-    parser.add_argument("--seed", type=_at_least(0), default=0, help="seed of all that is random (default: 0)")
-    parser.add_argument("--recordings", type=_at_least(1), default=24, help="recordings an instrument (default: 24)")
-    parser.add_argument("--seconds", type=_seconds, default=30.0, help="length of a recording in s (default: 30)")
-    parser.add_argument("--performers", type=_at_least(1), default=13, help="performers an instrument (default: 13)")
-    parser.add_argument("--frames", type=_at_least(1), default=12, help="point clouds a performer (default: 12)")
-    parser.add_argument("--bodies", type=_at_least(1), default=80, help="training bodies an instrument (default: 80)")
-    parser.add_argument("--workers", type=_at_least(0), default=0, help="processes; 0 takes all cores (default: 0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of all that is random (default: 0)")
+    parser.add_argument("--recordings", type=whole(1), default=24, help="recordings an instrument (default: 24)")
+    parser.add_argument("--seconds", type=real(1, 3600), default=30.0, help="length of a recording in s (default: 30)")
+    parser.add_argument("--performers", type=whole(1), default=13, help="performers an instrument (default: 13)")
+    parser.add_argument("--frames", type=whole(1), default=12, help="point clouds a performer (default: 12)")
+    parser.add_argument("--bodies", type=whole(1), default=80, help="training bodies an instrument (default: 80)")
+    parser.add_argument("--workers", type=whole(0), default=0, help="processes; 0 takes all cores (default: 0)")
     parser.add_argument("--overwrite", type=int, choices=(0, 1), default=0, help="1 replaces an older demo data set")
     return parser.parse_args(argv)
 
@@ -50,7 +49,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def make_demo_data(recipe: plan.Recipe, output: Path, workers: int, overwrite: bool) -> str:
     """Writes the data set -> one closing line.
 
-    Raises ValueError when `output` holds a demo set of other arguments (unless `overwrite`), or other data.
+    Raises InputError when `output` holds a demo set of other arguments (unless `overwrite`), or other data.
     """
     stamp, unfinished = output / STAMP, output / UNFINISHED_STAMP
     wanted = {"version": VERSION, **asdict(recipe)}
@@ -58,17 +57,19 @@ def make_demo_data(recipe: plan.Recipe, output: Path, workers: int, overwrite: b
     if stamp.exists() and old == wanted:
         return f"{output} already holds this demo data set; nothing to do"
     if old is None and any((output / folder).exists() for folder in ("audio", "frames", "bodies")):
-        raise ValueError(f"{output} holds data that this script did not make; choose another --output")
+        raise InputError(f"{output} holds data that this script did not make; choose another --output")
     if old not in (None, wanted):
         if not overwrite:
-            raise ValueError(f"{output} holds a demo data set of other arguments; add --overwrite 1 to replace it")
+            raise InputError(f"{output} holds a demo data set of other arguments; add --overwrite 1 to replace it")
         _remove(output, old)
 
     stamp_text = json.dumps(wanted, indent=2) + "\n"
     plan.write_whole(unfinished, stamp_text.encode())
     jobs = plan.jobs(recipe)
     file_count, byte_count = 0, 0
-    with tqdm(total=sum(len(plan.files(recipe, job)) for job in jobs), unit="file", desc="demo data") as bar:
+    with tqdm(
+        total=sum(len(plan.files(recipe, job)) for job in jobs), unit="file", desc="demo data", disable=None
+    ) as bar:
         for written, size in _results(recipe, output, jobs, workers or os.cpu_count() or 1):
             file_count, byte_count = file_count + written, byte_count + size
             bar.update(written)
@@ -82,9 +83,8 @@ def main() -> None:
     output, workers, overwrite = (arguments.pop(name) for name in ("output", "workers", "overwrite"))
     try:
         print(make_demo_data(plan.Recipe(**arguments), output, workers, bool(overwrite)))
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"make_demo_data.py: error: {error}\n")
-        sys.exit(2)
+    except OSError as error:
+        raise InputError(f"{output}: the data set cannot be written ({error})") from error
 
 
 def _results(recipe: plan.Recipe, output: Path, jobs: list[plan.Job], workers: int) -> Iterator[tuple[int, int]]:
@@ -125,22 +125,5 @@ def _counts(recipe: plan.Recipe) -> str:
     )
 
 
-def _at_least(lowest: int):
-    def integer(text: str) -> int:
-        value = int(text)
-        if value < lowest:
-            raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
-        return value
-
-    return integer
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 1.0 <= value <= 3600.0:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 3600 s")
-    return value
-
-
 if __name__ == "__main__":
-    main()
+    run_command(main)

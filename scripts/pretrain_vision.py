@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from arguments import ArgumentParser, choose_device, real, switch, whole  # noqa: E402
+from arguments import choose_device  # noqa: E402
 from dataset.collate import collate_clouds  # noqa: E402
 from dataset.loader import BatchLoader  # noqa: E402
 from dataset.music import Cloud  # noqa: E402
@@ -26,6 +26,8 @@ from models.minkowski_net import SparseResNet18Classifier  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
 from utils.meters import Mean  # noqa: E402
+from utils.optimizer import choose_optimizer  # noqa: E402
+from utils.options import ArgumentParser, real, switch, whole  # noqa: E402
 from utils.progress import Progress, say  # noqa: E402
 from utils.seeding import generator, seed_everything  # noqa: E402
 
@@ -89,7 +91,8 @@ def main() -> None:
     train_loader, test_loader = (build_loader(options, part) for part in ("train", "test"))
     classes = train_loader.loader.dataset.classes
     net = SparseResNet18Classifier(len(classes)).to(device)
-    optimizer = build_optimizer(net, options)
+    groups = [{"params": net.parameters(), "lr": options.lr}]
+    optimizer = choose_optimizer(options.optimizer, groups, 0.9, options.weight_decay)
     steps = options.num_epoch * len(train_loader)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=steps, pct_start=0.1)
     say(f"{len(classes)} classes, {len(train_loader.loader.dataset)} training clouds, {steps} iterations on {device}")
@@ -143,12 +146,6 @@ def build_loader(options: argparse.Namespace, part: str) -> BatchLoader:
         workers=min(options.workers, os.cpu_count() or 1),
         collate_fn=collate,
     )
-
-
-def build_optimizer(net: SparseResNet18Classifier, options: argparse.Namespace) -> torch.optim.Optimizer:
-    if options.optimizer == "adam":
-        return torch.optim.Adam(net.parameters(), lr=options.lr, weight_decay=options.weight_decay)
-    return torch.optim.SGD(net.parameters(), lr=options.lr, momentum=0.9, weight_decay=options.weight_decay)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,0 +1,93 @@
+"""A picture of one separation: the mixture, and for each musician the cloud, the truth and the estimate.
+
+Reads a folder that an evaluation wrote below `ckpt/<run>/visualization/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from dataset.points import read_cloud  # noqa: E402
+from utils.errors import InputError, run_command  # noqa: E402
+from utils.files import replacing  # noqa: E402
+from utils.options import ArgumentParser, whole  # noqa: E402
+from utils.spectrogram import stft  # noqa: E402
+
+RANGE_DB = 60.0
+LOWEST_HZ = 60.0
+
+
+def read_wave(path: Path) -> tuple[np.ndarray, int]:
+    """Waveform `[L]` and its rate in Hz."""
+    try:
+        return soundfile.read(path, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be read; expected a folder that an evaluation wrote") from error
+
+
+def draw_spectrogram(axes: Axes, path: Path, title: str, loudest: float, n_fft: int, hop: int) -> None:
+    """Draws the magnitude of a recording in dB below `loudest`, frequencies on a logarithmic scale."""
+    wave, rate_hz = read_wave(path)
+    magnitude = stft(torch.from_numpy(wave), n_fft, hop).abs().numpy()  # [F, T]
+    level_db = 20 * np.log10(np.maximum(magnitude / loudest, 10 ** (-RANGE_DB / 20)))
+    seconds = np.arange(magnitude.shape[1]) * hop / rate_hz
+    hz = np.arange(magnitude.shape[0]) * rate_hz / n_fft
+    axes.pcolormesh(seconds, hz, level_db, cmap="magma", vmin=-RANGE_DB, vmax=0, shading="nearest", rasterized=True)
+    axes.set(title=title, yscale="log", ylim=(LOWEST_HZ, rate_hz / 2), ylabel="Hz", xlabel="s")
+    axes.set_yticks([100, 300, 1000, 3000], ["100", "300", "1k", "3k"])
+    axes.minorticks_off()
+
+
+def draw_cloud(axes: Axes, path: Path, title: str) -> None:
+    """Draws a cloud from the front: x to the right, y up, near points over far ones."""
+    xyz, rgb = read_cloud(str(path))
+    order = np.argsort(xyz[:, 2])
+    colours = "#3b6ea5" if rgb is None else rgb[order]
+    axes.scatter(xyz[order, 0], xyz[order, 1], c=colours, s=1.2, linewidths=0)
+    axes.set(title=title, aspect="equal", xlabel="m", facecolor="#e8e8e8")
+
+
+def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
+    """The figure of one mixture: a row for each source."""
+    sources = len(list(folder.glob("pred*.wav")))
+    if not sources:
+        raise InputError(f"{folder}: holds no pred1.wav; expected a folder that an evaluation wrote")
+    names = folder.name.partition("_")[2].split("+")
+    loudest = float(stft(torch.from_numpy(read_wave(folder / "mix.wav")[0]), n_fft, hop).abs().max())
+    figure = Figure(figsize=(13, 3.4 * sources), layout="constrained")
+    grid = figure.add_gridspec(sources, 4, width_ratios=[1, 0.7, 1, 1])
+    draw_spectrogram(figure.add_subplot(grid[:, 0]), folder / "mix.wav", "mixture", loudest, n_fft, hop)
+    for n in range(sources):
+        instrument = names[n].split("-")[0]
+        draw_cloud(figure.add_subplot(grid[n, 1]), folder / f"point{n + 1}_frame1.ply", f"{instrument}: cloud")
+        for column, (part, title) in enumerate((("pred", "separated"), ("gt", "truth")), 2):
+            axes = figure.add_subplot(grid[n, column])
+            draw_spectrogram(axes, folder / f"{part}{n + 1}.wav", f"{instrument}: {title}", loudest, n_fft, hop)
+    return figure
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("folder", type=Path, help="such as ckpt/<run>/visualization/0000-cello-a+violin-b")
+    parser.add_argument("--output", type=Path, default=Path("separation.png"), help="picture to write")
+    parser.add_argument("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
+    parser.add_argument("--stft_hop", type=whole(1), default=256, help="STFT hop in samples")
+    options = parser.parse_args()
+    figure = draw_separation(options.folder, options.stft_frame, options.stft_hop)
+    with replacing(options.output) as temporary:
+        figure.savefig(temporary, dpi=80)
+    print(f"wrote {options.output}")
+
+
+if __name__ == "__main__":
+    run_command(main)

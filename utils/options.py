@@ -1,0 +1,58 @@
+"""Command lines: a parser that complains in one line, and types for options that check their range."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NoReturn
+
+from utils.errors import InputError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Reports a wrong command line in one line, as everything else that a user can mend; no abbreviations."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help lists the options")
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number of `low` or more."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {low} or more, not {text!r}")
+        return value
+
+    return parse
+
+
+def real(low: float, high: float = float("inf"), exclusive: bool = False) -> Callable[[str], float]:
+    """A type for argparse: a finite number from `low` to `high`; with `exclusive` `low` itself is refused."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high or value == float("inf") or (exclusive and value == low):
+            limits = f"more than {low}" if exclusive else f"{low} or more"
+            limits += "" if high == float("inf") else f" and at most {high}"
+            raise argparse.ArgumentTypeError(f"expected a number of {limits}, not {text!r}")
+        return value
+
+    return parse
+
+
+def switch(text: str) -> int:
+    """A type for argparse: 0 or 1."""
+    if text not in ("0", "1"):
+        raise argparse.ArgumentTypeError(f"expected 0 or 1, not {text!r}")
+    return int(text)
