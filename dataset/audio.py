@@ -13,6 +13,9 @@ import soxr
 
 from utils.errors import InputError
 
+LOSSY_FORMATS = ("MP3", "MPEG", "OGG")
+DECODER_WARM_UP = 16 * 1152  # samples; an mp3 frame draws on bits of earlier frames, 511 bytes back at most
+OGG_LAST_PAGE = 2**18  # samples; seeking into the last page misses, and a page holds at most 255 blocks of 1024
 RESAMPLER_MARGIN_S = 0.1  # decoded on either side of a window that is resampled: longer than the filter
 
 
@@ -72,13 +75,24 @@ def _read_resampled(file: soundfile.SoundFile, path: str, start: int, length: in
 def _read_mono(file: soundfile.SoundFile, path: str, start: int, stop: int) -> np.ndarray:
     try:
         with _quiet_decoder():
-            file.seek(start)
-            samples = file.read(stop - start, dtype="float32", always_2d=True)  # [L, channels]
+            anchor = _decoder_start(file, start)
+            file.seek(anchor)
+            samples = file.read(stop - anchor, dtype="float32", always_2d=True)[start - anchor :]  # [L, channels]
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be decoded ({error.error_string})") from error
     if len(samples) < stop - start:
         raise InputError(f"{path}: ends after {start + len(samples)} of {file.frames} samples; the file is truncated")
     return samples.mean(axis=1)
+
+
+def _decoder_start(file: soundfile.SoundFile, start: int) -> int:
+    """Where decoding must begin for sample `start` to be right; files that are not compressed start there."""
+    if file.format not in LOSSY_FORMATS:
+        return start
+    start -= DECODER_WARM_UP
+    if file.format == "OGG":
+        start = min(start, file.frames - OGG_LAST_PAGE)
+    return max(0, start)
 
 
 @contextmanager

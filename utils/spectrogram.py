@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,7 +45,7 @@ def unwarp(mask: Tensor, num_bins: int) -> Tensor:
     Over v in -1..1, `y = 2 ln(10 v + 11) / ln(21) - 1`: the inverse of the grid of `warp`.
     """
     v = torch.linspace(-1, 1, num_bins, dtype=torch.float64)
-    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / torch.log(torch.tensor(21.0)) - 1)
+    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / math.log(21) - 1)
 
 
 def _resample_frequency(x: Tensor, y: Tensor) -> Tensor:
