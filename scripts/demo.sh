@@ -6,8 +6,8 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 name=demo seed=0
-recordings=60 seconds=12 frames=12 bodies=80
-pretrain_epochs=12 epochs=10 repeats=2
+recordings=60 seconds=12 frames=12 bodies=160
+pretrain_epochs=8 epochs=11 repeats=2
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
@@ -47,14 +47,14 @@ $python scripts/create_index_files.py --seed "$seed" \
 
 echo "== 2/5 vision net: instruments of other performers, as ModelNet40 in the paper =="
 $python scripts/pretrain_vision.py --data "$data/bodies" --output "$classifier" \
-    --optimizer adam --lr 1e-3 --num_epoch $pretrain_epochs --eval_epoch 3 $cloud_options
+    --optimizer adam --lr 1e-3 --num_epoch $pretrain_epochs --eval_epoch 4 $cloud_options
 
 echo "== 3/5 training =="
 rm -rf ckpt/"$name"-2mix-*
 $python main.py --id "$name" --list_train "$data/train.csv" --list_val "$data/val.csv" \
-    --pretrained_vision "$classifier" --optimizer adam --lr_sound 1e-3 --lr_synthesizer 1e-3 --lr_vision 1e-4 \
-    --arch_sound unet6 --ngf 16 --num_channels 16 --audLen 16383 --weighted_loss 1 --batch_size_per_gpu 16 \
-    --dup_trainset $repeats --num_epoch $epochs --eval_epoch 5 --num_vis 0 $cloud_options
+    --pretrained_vision "$classifier" --optimizer adam --lr_sound 1e-3 --lr_synthesizer 1e-3 --lr_vision 1e-5 \
+    --vision_activation no --arch_sound unet6 --ngf 16 --num_channels 16 --audLen 16383 --weighted_loss 1 --batch_size_per_gpu 16 \
+    --dup_trainset $repeats --num_epoch $epochs --eval_epoch 6 --num_vis 0 $cloud_options
 run=$(basename ckpt/"$name"-2mix-*)
 
 echo "== 4/5 evaluation on unseen performers and unseen recordings =="

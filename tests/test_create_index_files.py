@@ -1,0 +1,77 @@
+"""The published split, seeded and repeatable."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from create_index_files import create_rows, split_performers, split_recordings
+
+from utils.errors import InputError
+
+
+def test_recordings_are_split_75_15_10():
+    parts = split_recordings([Path(f"{k}.mp3") for k in range(100)], seed=0)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 75, "val": 15, "test": 10}
+    assert len({path for part in parts.values() for path in part}) == 100
+
+
+@pytest.mark.parametrize(
+    ("instrument", "train", "val", "test"),
+    [("cello", range(1, 9), [9], [10]), ("violin", range(1, 10), [10, 11], [12, 13])],
+)
+def test_performers_are_split_by_number(instrument, train, val, test):
+    folders = [Path(f"person_{k}") for k in (13, 2, 1, *range(3, 13))]
+    parts = split_performers(folders, instrument)
+    for name, numbers in (("train", train), ("val", val), ("test", test)):
+        assert [folder.name for folder in parts[name]] == [f"person_{k}" for k in numbers]
+
+
+def create(root, *options):
+    command = [sys.executable, str(ROOT / "scripts" / "create_index_files.py"), *options]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+
+def test_command(data_tree):
+    assert create(data_tree).returncode == 0
+    first = {name: (data_tree / "data" / f"{name}.csv").read_text() for name in ("train", "val", "test")}
+    assert create(data_tree).returncode == 0  # overwrites, never appends
+    assert first == {name: (data_tree / "data" / f"{name}.csv").read_text() for name in first}
+    counts = {name: Counter(line.split("/")[3] for line in text.splitlines()) for name, text in first.items()}
+    assert counts["train"] == {"cello": 9, "sax": 9, "violin": 9}
+    assert counts["val"] == {"cello": 2, "sax": 2, "violin": 2}
+    assert first["train"].startswith("./data/audio/cello/")
+    performers = [line.split(",")[1].split("/")[-1] for line in first["train"].splitlines() if "violin" in line]
+    assert performers == [f"person_{k}" for k in range(1, 10)]  # in turn
+    assert all(line.endswith(",4") for line in first["test"].splitlines())
+    assert create(data_tree, "--seed", "5", "--path_output", "other").returncode == 0
+    assert (data_tree / "other" / "train.csv").read_text() != first["train"]
+
+
+def test_what_is_missing_is_named(data_tree, tmp_path):
+    audio, frames = data_tree / "data" / "audio", data_tree / "data" / "frames"
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        create_rows(tmp_path / "nowhere", frames, 0)
+    with pytest.raises(InputError, match="holds no folders"):
+        create_rows(tmp_path, frames, 0)
+    sounds = tmp_path / "sounds"
+    (sounds / "harp").mkdir(parents=True)
+    with pytest.raises(InputError, match="harp: no folder of this instrument"):
+        create_rows(sounds, frames, 0)
+    (tmp_path / "frames" / "harp" / "person_1").mkdir(parents=True)
+    with pytest.raises(InputError, match="person_1: holds no frames"):
+        create_rows(sounds, tmp_path / "frames", 0)
+    (tmp_path / "frames" / "harp" / "person_1" / "00001.ply").touch()
+    with pytest.raises(InputError, match="00000.ply: missing"):
+        create_rows(sounds, tmp_path / "frames", 0)
+    (tmp_path / "frames" / "harp" / "person_1" / "00000.ply").touch()
+    with pytest.raises(InputError, match="harp: not enough recordings"):
+        create_rows(sounds, tmp_path / "frames", 0)
+    result = create(tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert len(create_rows(audio, frames, 0)["train"]) == 27

@@ -1,0 +1,212 @@
+"""The commands as a user runs them: index, train, evaluate, on CPU; and what they say about bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import soundfile
+import torch
+from conftest import ROOT
+
+TINY = [
+    *("--device", "cpu", "--arch_sound", "unet5", "--ngf", "4", "--num_channels", "4", "--audLen", "8191"),
+    *("--batch_size_per_gpu", "4", "--voxel_size", "0.1", "--workers", "0"),
+    *("--mask_thres", "0.1"),  # after two epochs nothing is learnt: masks near 0.5 must not come out silent
+]
+TRAIN = [
+    *("--id", "tiny", "--dup_trainset", "1", "--num_epoch", "2", "--num_val", "3", "--num_vis", "1"),
+    *("--disp_iter", "2"),
+]
+
+
+def python(root, *arguments):
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=root, capture_output=True, text=True)
+
+
+def main(root, *arguments):
+    return python(root, ROOT / "main.py", *TINY, *arguments)
+
+
+def fails_in_one_line(result, *parts):
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr
+
+
+@pytest.fixture(scope="module")
+def tree(data_tree):
+    """The data set with index files, in which a tiny model was trained for two epochs."""
+    assert python(data_tree, ROOT / "scripts" / "create_index_files.py").returncode == 0
+    result = main(data_tree, *TRAIN)
+    assert result.returncode == 0, result.stderr
+    return data_tree, result
+
+
+@pytest.fixture(scope="module")
+def run(tree):
+    (folder,) = (tree[0] / "ckpt").glob("tiny-*")
+    return folder
+
+
+def test_training_writes_what_was_promised(tree, run):
+    assert run.name == (
+        "tiny-2mix-only_depth-LogFreq-sparseresnet18-unet5-linear-frames1stride1-maxpool-binary-channels4-epoch2"
+    )
+    for net in ("sound", "vision", "synthesizer"):
+        for label in ("latest", "best"):
+            assert torch.load(run / f"{net}_{label}.pth", weights_only=True)
+    for name in ("history_latest.pth", "loss.png", "metrics.png", "config.json", "metrics.json", "metrics.csv"):
+        assert (run / name).stat().st_size > 0, name
+    assert list((run / "tensorboard").glob("events*"))
+    assert not list(run.rglob("*.tmp*"))
+    history = torch.load(run / "history_latest.pth", weights_only=True)
+    assert history["train"]["epoch"] == [1, 2] and history["val"]["epoch"] == [0, 1, 2]
+    assert len(history["val"]["sdr"]) == 3
+    config = json.loads((run / "config.json").read_text())
+    assert config["options"]["ngf"] == 4 and config["versions"]["torch"] == torch.__version__
+    assert config["options"]["list_train"] == "data/train.csv" and "git_commit" in config
+
+
+def test_a_log_is_not_flooded(tree):
+    lines = tree[1].stdout.splitlines()
+    assert len(lines) < 50 and "epoch 2/2 [6/6]" in tree[1].stdout
+    assert "\r" not in tree[1].stdout + tree[1].stderr
+    assert "resnet18_pretrained.pth: the vision trunk starts from random weights" in tree[1].stdout
+
+
+def test_scalars_are_logged(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    names = set(events.Tags()["scalars"])
+    assert {"train/loss", "lr/sound", "lr/vision", "lr/vision_fc", "lr/synthesizer"} <= names
+    assert {"val/loss", "val/sdr", "val/sir", "val/sar"} <= names
+
+
+def test_visualisation(run):
+    (folder,) = (run / "visualization").iterdir()
+    assert folder.name.startswith("0000_cello-r")
+    names = {path.name for path in folder.iterdir()}
+    expected = {"mix.wav", "mix.jpg", "weight.jpg"}
+    for n in (1, 2):
+        expected |= {f"{part}{n}.wav" for part in ("gt", "pred")} | {f"point{n}_frame1.ply"}
+        expected |= {f"{part}{n}.jpg" for part in ("gtmask", "predmask", "gtamp", "predamp")}
+    assert names == expected
+    mix, gt1, gt2 = (soundfile.read(folder / f"{name}.wav")[0] for name in ("mix", "gt1", "gt2"))
+    assert abs(mix - gt1 - gt2).max() < 1e-3 and len(mix) == 256 * 31
+
+
+def metrics(run):
+    with open(run / "metrics.csv", newline="") as file:
+        return json.loads((run / "metrics.json").read_text()), list(csv.DictReader(file))
+
+
+def test_evaluation_of_a_run(tree, run):
+    root = tree[0]
+    result = main(root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0")
+    assert result.returncode == 0, result.stderr
+    summary, rows = metrics(run)
+    assert summary["n_mixtures"] == summary["n_scored"] == len(rows) == 3 and summary["list"] == "data/test.csv"
+    for name in ("sdr", "sir", "sar", "sdr_mixture"):
+        assert summary[name] == pytest.approx(sum(float(row[name]) for row in rows) / 3)
+        assert float(rows[0][name]) == pytest.approx((float(rows[0][f"{name}_1"]) + float(rows[0][f"{name}_2"])) / 2)
+    assert summary["sdr_improvement"] == pytest.approx(summary["sdr"] - summary["sdr_mixture"])
+    assert {"audio_1", "window_start_2", "frames_path_1", "frames_2", "instrument_1"} <= set(rows[0])
+    again = main(root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0")
+    assert again.returncode == 0 and metrics(run) == (summary, rows)
+    workers = main(
+        root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0", "--workers", "2"
+    )
+    assert workers.returncode == 0 and metrics(run) == (summary, rows)
+
+
+def test_evaluation_of_bare_weights(tree, run, tmp_path):
+    """A folder with nothing but the three best weights, as they were published."""
+    bare = tmp_path / "published"
+    bare.mkdir()
+    for net in ("sound", "vision", "synthesizer"):
+        shutil.copy(run / f"{net}_best.pth", bare)
+    options = ["--mode", "eval", "--id", "published", "--ckpt", tmp_path, "--list_val", "data/test.csv"]
+    result = main(tree[0], *options, "--num_vis", "1")
+    assert result.returncode == 0, result.stderr
+    assert (bare / "metrics.json").exists() and len(list((bare / "visualization").iterdir())) == 1
+    fails_in_one_line(main(tree[0], *options, "--num_channels", "5"), "sound_best.pth", "another architecture")
+
+
+def test_a_run_is_not_overwritten_unasked(tree, run):
+    before = {path: path.read_bytes() for path in run.glob("*.pth")}
+    fails_in_one_line(main(tree[0], *TRAIN), str(run.relative_to(tree[0])), "--overwrite 1")
+    assert before == {path: path.read_bytes() for path in run.glob("*.pth")}
+
+
+def test_scripts_pass_options_on(tree, run):
+    result = subprocess.run(
+        [ROOT / "scripts" / "test.sh", "--id", run.name, *TINY, "--num_vis", "0", "--rgbs_feature", "1"],
+        cwd=tree[0],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "as the run was trained: --weighted_loss 0 --rgbs_feature 0" in result.stdout
+    result = subprocess.run(
+        [ROOT / "scripts" / "train.sh", *TINY, "--id", "scripted", "--num_epoch", "1", "--dup_trainset", "1"]
+        + ["--num_val", "1"],
+        cwd=tree[0],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert list((tree[0] / "ckpt").glob("scripted-2mix-only_depth-LogFreq-*-stride15*-weightedLoss-channels4-epoch1"))
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--list_train", "nowhere.csv"], ["nowhere.csv", "create_index_files.py"]),
+        (["--num_mix", "4"], ["data/train.csv", "3 instrument"]),
+        (["--weights_sound", "data/train.csv"], ["data/train.csv", "checkpoint"]),
+        (["--pretrained_vision", "data/train.csv"], ["data/train.csv", "checkpoint"]),
+        (["--num_val", "0"], ["--num_val 0"]),
+        (["--num_frames", "9"], ["data/train.csv:1", "--num_frames 9"]),
+        (["--colour", "1"], ["--colour"]),
+    ],
+)
+def test_bad_input_is_one_line(tree, options, parts):
+    fails_in_one_line(main(tree[0], *TRAIN, "--id", "bad", *options), *parts)
+    assert not list((tree[0] / "ckpt").glob("bad-*"))
+
+
+def test_a_missing_run_is_one_line(tree):
+    fails_in_one_line(main(tree[0], "--mode", "eval", "--id", "nobody"), "ckpt/nobody/sound_best.pth")
+
+
+def test_an_unreadable_recording_is_one_line(tree, tmp_path):
+    lines = (tree[0] / "data" / "test.csv").read_text().splitlines()
+    broken = tmp_path / "cello" / "broken.mp3"
+    broken.parent.mkdir()
+    broken.write_bytes(b"")
+    lines[0] = f"{broken},{lines[0].split(',', 1)[1]}"
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    result = main(tree[0], *TRAIN, "--id", "broken", "--list_val", tmp_path / "list.csv")
+    fails_in_one_line(result, "broken.mp3: cannot be read as audio")
+
+
+def test_three_sources_two_frames_ratio_masks(tree):
+    """Another corner of the options, from training to evaluation."""
+    options = [
+        *("--id", "corner", "--num_mix", "3", "--num_frames", "2", "--rgbs_feature", "1", "--binary_mask", "0"),
+        *("--loss", "l1", "--log_freq", "0", "--arch_synthesizer", "bias", "--frame_pool", "avgpool"),
+        *("--optimizer", "adam", "--output_activation", "relu", "--dup_trainset", "1", "--num_epoch", "1"),
+        *("--num_val", "2", "--num_vis", "1"),
+    ]
+    result = main(tree[0], *options)
+    assert result.returncode == 0, result.stderr
+    (folder,) = (tree[0] / "ckpt").glob("corner-3mix-rgb_depth-sparseresnet18-*-ratio-*")
+    assert (next((folder / "visualization").iterdir()) / "point3_frame2.ply").exists()
