@@ -11,7 +11,7 @@ from reference import VECTORS
 from models import sparse as ME
 from models.sparse import coordinates as coordinates_module
 from models.sparse.coordinates import CoordinateMap
-from models.sparse.kernel_map import build_kernel_map, kernel_offsets
+from models.sparse.kernel_map import KernelMap, kernel_offsets
 
 LAYERS = {"conv_k5_s2": (5, 2), "conv_k3_s1": (3, 1), "conv_k3_s2": (3, 2), "conv_k1_s2": (1, 2), "conv_k2_s2": (2, 2)}
 
@@ -95,10 +95,12 @@ def full_grid(batch, size, channels, dtype=torch.float64, shift=0):
 
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2)])
-def test_full_grid_equals_dense_convolution(size, stride, lookup):
-    coordinates, features, dense = full_grid(2, 6, 3, shift=-4)
-    layer = ME.MinkowskiConvolution(3, 4, kernel_size=size, stride=stride, bias=True, dimension=3).double()
-    kernel = layer.kernel.reshape(size, size, size, 3, 4).permute(4, 3, 2, 1, 0)  # the first axis runs fastest
+@pytest.mark.parametrize("channels", [3, 6])
+def test_full_grid_equals_dense_convolution(size, stride, channels, lookup, monkeypatch):
+    monkeypatch.setattr("models.sparse.functional.CHUNK_BYTES", 2**15)  # several parts
+    coordinates, features, dense = full_grid(2, 6, channels, shift=-4)
+    layer = ME.MinkowskiConvolution(channels, 4, kernel_size=size, stride=stride, bias=True, dimension=3).double()
+    kernel = layer.kernel.reshape(size, size, size, channels, 4).permute(4, 3, 2, 1, 0)  # the first axis runs fastest
     expected = F.conv3d(dense, kernel, layer.bias.flatten(), stride=stride, padding=size // 2)
     y = layer(ME.SparseTensor(features, coordinates))
     _, output = sorted_rows(y)
@@ -119,10 +121,11 @@ def random_cloud(voxels=40, batch=2, reach=4, seed=0):
 
 
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (2, 2), (1, 2)])
-def test_convolution_gradients(size, stride):
+@pytest.mark.parametrize("channels", [2, 6])  # short rows and long ones
+def test_convolution_gradients(size, stride, channels):
     coordinates = random_cloud()
-    layer = ME.MinkowskiConvolution(2, 3, kernel_size=size, stride=stride, dimension=3)
-    features = torch.randn(len(coordinates), 2, dtype=torch.float64, requires_grad=True)
+    layer = ME.MinkowskiConvolution(channels, 3, kernel_size=size, stride=stride, dimension=3)
+    features = torch.randn(len(coordinates), channels, dtype=torch.float64, requires_grad=True)
     kernel = torch.randn(layer.kernel.shape, dtype=torch.float64, requires_grad=True)
 
     def run(features, kernel):
@@ -165,31 +168,45 @@ def test_duplicates_keep_the_first():
     assert x.C.tolist() == [[0, 5, 5, 5], [0, 1, 1, 1], [1, 5, 5, 5]]
 
 
+def meetings(kernel_map):
+    """All (offset, input row, output row) of a kernel map, as its pairs and as its table tell them."""
+    pairs = kernel_map.pairs
+    from_pairs = {
+        (d, i, o)
+        for d, rows in enumerate(zip(pairs.in_rows, pairs.out_rows, strict=True))
+        for i, o in zip(*(part.tolist() for part in rows), strict=True)
+    }
+    if kernel_map.identity is not None:
+        from_pairs |= {(kernel_map.identity, v, v) for v in range(kernel_map.num_outputs)}
+    table = kernel_map.table.tolist()
+    assert from_pairs == {(d, i, o) for o, row in enumerate(table) for d, i in enumerate(row) if i >= 0}
+    return from_pairs
+
+
 def test_clouds_of_a_batch_do_not_touch(lookup):
     near = torch.tensor([[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]])
     far = CoordinateMap.from_coordinates(near + torch.tensor([0, 0, 0, 2**20]) * near[:, :1])
-    pairs = build_kernel_map(far, far, 3)
-    found = {(int(i), int(o)) for i, o in zip(pairs.in_rows, pairs.out_rows, strict=True)}
+    found = {(i, o) for _, i, o in meetings(KernelMap(far, far, 3))}
     assert found == {(0, 0), (1, 1), (2, 2), (1, 2), (2, 1)}
 
 
-def test_kernel_map_finds_all_neighbours(lookup):
+@pytest.mark.parametrize(("size", "ratio"), [(5, 1), (3, 1), (3, 2), (5, 2), (2, 2), (3, 3)])
+def test_kernel_map_finds_all_neighbours(size, ratio, lookup):
     coordinates = random_cloud(200, 3, 5)
     voxels = CoordinateMap.from_coordinates(coordinates)
-    for size, ratio in ((5, 1), (3, 2), (5, 2), (2, 2), (3, 3)):
-        coarse = voxels.strided(ratio) if ratio > 1 else voxels
-        pairs = build_kernel_map(voxels, coarse, size)
-        offsets = kernel_offsets(size).tolist()
-        place = {tuple(c): row for row, c in enumerate(coordinates.tolist())}
-        expected = {
-            (d, place[key], out)
-            for out, (b, *u) in enumerate(coarse.coordinates.tolist())
-            for d, offset in enumerate(offsets)
-            if (key := (b, *(a + o for a, o in zip(u, offset, strict=True)))) in place
-        }
-        numbers = np.repeat(np.arange(len(offsets)), pairs.counts)
-        found = {(int(d), int(i), int(o)) for d, i, o in zip(numbers, pairs.in_rows, pairs.out_rows, strict=True)}
-        assert found == expected
+    coarse = voxels.strided(ratio) if ratio > 1 else voxels
+    offsets = kernel_offsets(size).tolist()
+    place = {tuple(c): row for row, c in enumerate(coordinates.tolist())}
+    expected = {
+        (d, place[key], out)
+        for out, (b, *u) in enumerate(coarse.coordinates.tolist())
+        for d, offset in enumerate(offsets)
+        if (key := (b, *(a + o for a, o in zip(u, offset, strict=True)))) in place
+    }
+    kernel_map = KernelMap(voxels, coarse, size)
+    assert meetings(kernel_map) == expected
+    if kernel_map.is_partition:
+        assert {(i, o) for _, i, o in expected} == set(enumerate(kernel_map.parents.tolist()))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +233,12 @@ def test_rows_must_agree():
 def test_kernel_beyond_the_margin():
     voxels = CoordinateMap.from_coordinates(torch.zeros(1, 4, dtype=torch.int32))
     with pytest.raises(ValueError, match="kernel size 11"):
-        build_kernel_map(voxels, voxels, 11)
+        KernelMap(voxels, voxels, 11)
+
+
+def test_pooling_that_overlaps_is_refused():
+    with pytest.raises(ValueError, match="even kernel size = stride"):
+        ME.MinkowskiAvgPooling(3, stride=2, dimension=3)
 
 
 def test_relu_and_linear():

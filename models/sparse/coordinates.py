@@ -110,7 +110,7 @@ class CoordinateMap:
         return CoordinateMap(self.lattice[rows], self.batch[rows], self.origin, self.shape, self.tensor_stride)
 
     def find(self, keys: Tensor) -> Tensor:
-        """The row of each key `[...]`, or -1 where no voxel is.
+        """The row of each key `[...]`, or -1 where no voxel is: `[...]` int32.
 
         A table of all cells answers at once while the box is small; bisection does where it is not.
         """
@@ -119,9 +119,10 @@ class CoordinateMap:
             if self._table is None:
                 self._table = torch.full((cells,), -1, dtype=torch.int32, device=keys.device)
                 self._table[self.keys] = torch.arange(len(self), dtype=torch.int32, device=keys.device)
-            return self._table[keys].long()
+            return self._table[keys]
         if self._sorted is None:
-            self._sorted = self.keys.sort()
+            keys_in_order, rows_in_order = self.keys.sort()
+            self._sorted = keys_in_order, rows_in_order.int()
         sorted_keys, rows = self._sorted
         place = torch.searchsorted(sorted_keys, keys).clamp_(max=len(self) - 1)
         return torch.where(sorted_keys[place] == keys, rows[place], -1)

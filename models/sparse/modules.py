@@ -55,12 +55,18 @@ class MinkowskiConvolution(nn.Module):
 
 
 class MinkowskiAvgPooling(nn.Module):
-    """Mean over the voxels present under a cubic kernel: `[V_in, C]` -> `[V_out, C]`."""
+    """Mean over the voxels present under an even cubic kernel as large as its stride: `[V_in, C]` -> `[V_out, C]`.
+
+    Raises:
+        ValueError: kernels that overlap or leave gaps (no network here has them), a dimension other than 3.
+    """
 
     def __init__(self, kernel_size: int, stride: int = 1, dimension: int = DIMENSION):
         super().__init__()
         if dimension != DIMENSION:
             raise ValueError(f"the built-in sparse engine works in 3 dimensions, not {dimension}")
+        if kernel_size != stride or kernel_size % 2:
+            raise ValueError(f"average pooling needs an even kernel size = stride, not {kernel_size} and {stride}")
         self.kernel_size, self.stride = kernel_size, stride
 
     def forward(self, x: SparseTensor) -> SparseTensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.sparse.coordinates import CoordinateMap, unique_rows
-from models.sparse.kernel_map import KernelMap, build_kernel_map
+from models.sparse.kernel_map import KernelMap
 
 
 class CoordinateManager:
@@ -40,7 +40,7 @@ class CoordinateManager:
         geometry = (tensor_stride, stride, kernel_size)
         if geometry not in self._kernel_maps:
             target = self.strided(tensor_stride, stride)
-            self._kernel_maps[geometry] = build_kernel_map(self._maps[tensor_stride], target, kernel_size)
+            self._kernel_maps[geometry] = KernelMap(self._maps[tensor_stride], target, kernel_size)
         return self._kernel_maps[geometry]
 
 
