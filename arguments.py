@@ -127,6 +127,13 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--lr_vision", type=real(0), default=1e-4, help="learning rate of the vision trunk")
     add("--lr_sound", type=real(0), default=1e-3, help="learning rate of the U-Net and the last vision layer")
     add("--lr_synthesizer", type=real(0), default=1e-3, help="learning rate of the fusion module")
+    add(
+        "--lr_steps",
+        type=whole(1),
+        nargs="*",
+        default=[],
+        help="epochs after which all learning rates drop to a tenth; none: they stay",
+    )
     add("--optimizer", default="sgd", choices=["sgd", "adam"])
     add("--beta1", type=real(0, 0.9999), default=0.9, help="momentum of SGD, beta1 of Adam")
     add("--weight_decay", type=real(0), default=1e-4, help="L2 regularisation")

@@ -20,7 +20,7 @@ from utils import checkpoint
 from utils.errors import InputError, run_command
 from utils.meters import Mean
 from utils.metrics import bss_eval
-from utils.optimizer import build_optimizer
+from utils.optimizer import build_optimizer, build_schedule
 from utils.progress import Progress, say
 from utils.results import EvaluationTable, format_summary, new_history, plot_history, record, write_config
 from utils.seeding import seed_everything
@@ -52,6 +52,7 @@ def train(options: argparse.Namespace) -> None:
     start_vision(separator, options)
     separator.to(device)
     optimizer = build_optimizer(separator, options)
+    schedule = build_schedule(optimizer, options.lr_steps)
     say(f"run {run}, {device}, {sum(p.numel() for p in separator.parameters()):,} parameters")
     say(f"{len(train_loader)} iterations an epoch, {len(val_loader.loader.dataset)} validation mixtures")
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
@@ -65,6 +66,7 @@ def train(options: argparse.Namespace) -> None:
                 train_loader.set_epoch(epoch)
                 loss = train_epoch(separator, train_loader, optimizer, epoch, writer, options)
                 record(history["train"], epoch, {"loss": loss})
+                schedule.step()
             if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
                 summary = evaluate(separator, val_loader, run, options, epoch=epoch)
                 record(history["val"], epoch, summary)

@@ -7,13 +7,13 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 name=demo seed=0
 recordings=60 seconds=12 frames=12 bodies=160
-pretrain_epochs=8 epochs=11 repeats=2
+pretrain_epochs=8 epochs=11 repeats=2 drop=8
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
         name=demo-quick
         recordings=12 seconds=4 frames=2 bodies=10
-        pretrain_epochs=1 epochs=1 repeats=1
+        pretrain_epochs=1 epochs=1 repeats=1 drop=1
         ;;
     --seed)
         shift
@@ -53,8 +53,8 @@ echo "== 3/5 training =="
 rm -rf ckpt/"$name"-2mix-*
 $python main.py --id "$name" --list_train "$data/train.csv" --list_val "$data/val.csv" \
     --pretrained_vision "$classifier" --optimizer adam --lr_sound 1e-3 --lr_synthesizer 1e-3 --lr_vision 1e-5 \
-    --vision_activation no --arch_sound unet6 --ngf 16 --num_channels 16 --audLen 16383 --weighted_loss 1 \
-    --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs --eval_epoch 6 --num_vis 0 $cloud_options
+    --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16 --audLen 16383 --weighted_loss 1 \
+    --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs --lr_steps $drop --eval_epoch 6 --num_vis 0 $cloud_options
 run=$(basename ckpt/"$name"-2mix-*)
 
 echo "== 4/5 evaluation on unseen performers and unseen recordings =="

@@ -20,6 +20,11 @@ def build_optimizer(separator: nn.Module, options: argparse.Namespace) -> torch.
     return choose_optimizer(options.optimizer, groups, options.beta1, options.weight_decay)
 
 
+def build_schedule(optimizer: torch.optim.Optimizer, steps: list[int]) -> torch.optim.lr_scheduler.MultiStepLR:
+    """All learning rates drop to a tenth after each of the epochs `steps`; step it once an epoch."""
+    return torch.optim.lr_scheduler.MultiStepLR(optimizer, sorted(steps), gamma=0.1)
+
+
 def choose_optimizer(name: str, parameters: Iterable, beta1: float, weight_decay: float) -> torch.optim.Optimizer:
     """`sgd` with momentum `beta1`, or `adam`; `parameters` are groups with their learning rates.
 
