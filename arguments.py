@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from models import CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
+from models.backend import BACKENDS
 from models.separator import ACTIVATIONS, FRAME_POOLS
 from utils.errors import InputError
 from utils.files import read_json
@@ -110,6 +111,12 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         default="auto",
         choices=["auto", "cuda", "cpu", "mps"],
         help="auto: cuda, else mps, else cpu",
+    )
+    add(
+        "--sparse_backend",
+        default="auto",
+        choices=list(BACKENDS),
+        help="engine of the vision net; auto: MinkowskiEngine where it is installed and faster, else the built-in one",
     )
     add("--ckpt", default="./ckpt", help="folder that holds a folder for every run")
     add("--overwrite", type=switch, default=0, help="1: train into a folder that already holds a run")

@@ -15,6 +15,7 @@ from dataset.index import read_index
 from dataset.loader import BatchLoader
 from dataset.music import MUSICMixDataset, SourceDraw, describe
 from models import Separator, build_separator, start_from_classifier
+from models.backend import choose_engine, engine_name
 from models.separator import Separation
 from utils import checkpoint
 from utils.errors import InputError, run_command
@@ -48,7 +49,8 @@ def train(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
     train_loader = build_loader(options, training=True, device=device)
     val_loader = build_loader(options, training=False, device=device)
-    separator = build_separator(options)
+    engine = choose_engine(options.sparse_backend, device)
+    separator = build_separator(options, engine)
     start_vision(separator, options)
     separator.to(device)
     optimizer = build_optimizer(separator, options)
@@ -57,7 +59,8 @@ def train(options: argparse.Namespace) -> None:
     say(f"{len(train_loader)} iterations an epoch, {len(val_loader.loader.dataset)} validation mixtures")
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
     say(f"{options.num_frames} point-cloud frame(s) of each source, {span:.2f} s from first to last")
-    write_config(run, options, device)
+    say(f"sparse engine: {engine_name(engine)}")
+    write_config(run, options, device, sparse_engine=engine_name(engine))
 
     history = new_history()
     with SummaryWriter(run / "tensorboard") as writer:
@@ -163,7 +166,9 @@ def evaluate_run(options: argparse.Namespace) -> None:
     for net in NETS:
         if not getattr(options, f"weights_{net}"):
             setattr(options, f"weights_{net}", str(run / f"{net}_best.pth"))
-    separator = build_separator(options).to(device)
+    engine = choose_engine(options.sparse_backend, device)
+    say(f"sparse engine: {engine_name(engine)}")
+    separator = build_separator(options, engine).to(device)
     loader = build_loader(options, training=False, device=device)
     summary = evaluate(separator, loader, run, options, weights="best")
     print(f"{run} on {options.list_val}\n{format_summary(summary)}")

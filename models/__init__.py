@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from torch import nn
 
+from models import sparse
 from models.audio_net import Unet
 from models.criterion import CRITERIA
 from models.minkowski_net import SparseResNet18
@@ -34,9 +36,11 @@ class ModelBuilder:
         """A U-Net with `fc_dim` output channels and `ngf` channels at its outermost level."""
         return _filled(Unet(fc_dim, num_downs=_choose(SOUND_NETS, arch, "sound net"), ngf=ngf), weights)
 
-    def build_vision(self, arch: str = "sparseresnet18", fc_dim: int = 64, weights: str = "") -> nn.Module:
-        """A vision net with `fc_dim` output channels."""
-        return _filled(_choose(VISION_NETS, arch, "vision net")(fc_dim), weights)
+    def build_vision(
+        self, arch: str = "sparseresnet18", fc_dim: int = 64, weights: str = "", engine: ModuleType = sparse
+    ) -> nn.Module:
+        """A vision net with `fc_dim` output channels on a sparse engine (see `models.backend`)."""
+        return _filled(_choose(VISION_NETS, arch, "vision net")(fc_dim, engine), weights)
 
     def build_synthesizer(self, arch: str = "linear", fc_dim: int = 64, weights: str = "") -> nn.Module:
         """A fusion module for `fc_dim` channels."""
@@ -59,12 +63,12 @@ def _filled(net: nn.Module, weights: str) -> nn.Module:
     return net
 
 
-def build_separator(options: argparse.Namespace) -> Separator:
-    """The separator that the options of `arguments.py` describe, with the weights they name."""
+def build_separator(options: argparse.Namespace, engine: ModuleType = sparse) -> Separator:
+    """The separator that the options of `arguments.py` describe, with the weights they name, on a sparse engine."""
     builder, channels = ModelBuilder(), options.num_channels
     return Separator(
         builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf),
-        builder.build_vision(options.arch_vision, channels, options.weights_vision),
+        builder.build_vision(options.arch_vision, channels, options.weights_vision, engine),
         builder.build_synthesizer(options.arch_synthesizer, channels, options.weights_synthesizer),
         criterion=builder.build_criterion(options.loss),
         num_frames=options.num_frames,

@@ -1,12 +1,16 @@
-"""Sparse ResNet18 on voxelised point clouds: the vision net, and the classifier that pretrains its trunk."""
+"""Sparse ResNet18 on voxelised point clouds: the vision net, and the classifier that pretrains its trunk.
+
+Written once for either sparse engine: `ME` below is `models.sparse` or MinkowskiEngine itself (see `backend`).
+"""
 
 from __future__ import annotations
 
 import math
+from types import ModuleType
 
 from torch import Tensor, nn
 
-from models import sparse as ME
+from models import sparse
 
 STAGE_CHANNELS = (64, 128, 256, 512)
 
@@ -14,7 +18,7 @@ STAGE_CHANNELS = (64, 128, 256, 512)
 class BasicBlock(nn.Module):
     """Two 3^3 convolutions and a shortcut; at stride 2 the shortcut is a 1^3 convolution of the same stride."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, ME: ModuleType, in_channels: int, out_channels: int, stride: int):
         super().__init__()
         self.conv1 = ME.MinkowskiConvolution(in_channels, out_channels, kernel_size=3, stride=stride, dimension=3)
         self.norm1 = ME.MinkowskiBatchNorm(out_channels)
@@ -28,13 +32,13 @@ class BasicBlock(nn.Module):
                 ME.MinkowskiBatchNorm(out_channels),
             )
 
-    def forward(self, x: ME.SparseTensor) -> ME.SparseTensor:
+    def forward(self, x):
         shortcut = x if self.downsample is None else self.downsample(x)
         y = self.relu(self.norm1(self.conv1(x)))
         return self.relu(self.norm2(self.conv2(y)) + shortcut)
 
 
-def trunk_layers(in_channels: int = 3) -> list[nn.Module]:
+def trunk_layers(ME: ModuleType, in_channels: int = 3) -> list[nn.Module]:
     """conv1, bn1, relu, pool and the four stages: voxels at stride 1 -> 512 channels at stride 64."""
     layers = [
         ME.MinkowskiConvolution(in_channels, STAGE_CHANNELS[0], kernel_size=5, stride=2, dimension=3),
@@ -44,7 +48,9 @@ def trunk_layers(in_channels: int = 3) -> list[nn.Module]:
     ]
     channels = STAGE_CHANNELS[0]
     for out_channels in STAGE_CHANNELS:
-        layers.append(nn.Sequential(BasicBlock(channels, out_channels, 2), BasicBlock(out_channels, out_channels, 1)))
+        layers.append(
+            nn.Sequential(BasicBlock(ME, channels, out_channels, 2), BasicBlock(ME, out_channels, out_channels, 1))
+        )
         channels = out_channels
     for layer in layers:
         layer.apply(_init_kaiming)
@@ -53,12 +59,12 @@ def trunk_layers(in_channels: int = 3) -> list[nn.Module]:
 
 def _init_kaiming(module: nn.Module) -> None:
     """Kaiming normal by fan-out, the gain of ReLU: std = sqrt(2 / (Cout * kernel volume))."""
-    if isinstance(module, ME.MinkowskiConvolution):
+    if hasattr(module, "kernel"):
         volume = module.kernel.shape[0] if module.kernel.ndim == 3 else 1
         nn.init.normal_(module.kernel, std=math.sqrt(2 / (module.kernel.shape[-1] * volume)))
 
 
-def in_batch_order(pooled: ME.SparseTensor) -> Tensor:
+def in_batch_order(pooled) -> Tensor:
     """Features `[B, C]` of a globally pooled tensor; MinkowskiEngine 0.5 returns its rows in hash order."""
     return pooled.F[pooled.C[:, 0].argsort()]
 
@@ -68,19 +74,21 @@ class SparseResNet18(nn.Module):
 
     Args:
         fc_dim: C, channels of the last convolution.
+        engine: the sparse engine's module.
 
     Raises:
         ValueError: from `forward`, for a cloud without voxels.
     """
 
-    def __init__(self, fc_dim: int):
+    def __init__(self, fc_dim: int, engine: ModuleType = sparse):
         super().__init__()
-        self.features = nn.Sequential(*trunk_layers())
-        self.fc = ME.MinkowskiConvolution(STAGE_CHANNELS[-1], fc_dim, kernel_size=3, dimension=3)
-        self.pool = ME.MinkowskiGlobalMaxPooling()
+        self.engine = engine
+        self.features = nn.Sequential(*trunk_layers(engine))
+        self.fc = engine.MinkowskiConvolution(STAGE_CHANNELS[-1], fc_dim, kernel_size=3, dimension=3)
+        self.pool = engine.MinkowskiGlobalMaxPooling()
 
     def forward(self, coordinates: Tensor, features: Tensor) -> Tensor:
-        x = ME.SparseTensor(features, coordinates)  # [V, 3]
+        x = self.engine.SparseTensor(features, coordinates)  # [V, 3]
         x = self.features(x)  # [V', 512] at stride 64
         return in_batch_order(self.pool(self.fc(x)))  # [B, C]
 
@@ -102,19 +110,20 @@ class SparseResNet18(nn.Module):
 class SparseResNet18Classifier(nn.Module):
     """The ModelNet40 classifier that pretrains the trunk: `[V, 4]`, `[V, 3]` -> logits `[B, num_classes]`."""
 
-    def __init__(self, num_classes: int = 40):
+    def __init__(self, num_classes: int = 40, engine: ModuleType = sparse):
         super().__init__()
-        self.conv1, self.bn1, self.relu, self.pool, *stages = trunk_layers()
+        self.engine = engine
+        self.conv1, self.bn1, self.relu, self.pool, *stages = trunk_layers(engine)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         channels = STAGE_CHANNELS[-1]
-        self.conv5 = ME.MinkowskiConvolution(channels, channels, kernel_size=3, stride=3, dimension=3)
-        self.bn5 = ME.MinkowskiBatchNorm(channels)
-        self.global_pool = ME.MinkowskiGlobalMaxPooling()
-        self.final = ME.MinkowskiLinear(channels, num_classes)
+        self.conv5 = engine.MinkowskiConvolution(channels, channels, kernel_size=3, stride=3, dimension=3)
+        self.bn5 = engine.MinkowskiBatchNorm(channels)
+        self.global_pool = engine.MinkowskiGlobalMaxPooling()
+        self.final = engine.MinkowskiLinear(channels, num_classes)
         _init_kaiming(self.conv5)
 
     def forward(self, coordinates: Tensor, features: Tensor) -> Tensor:
-        x = ME.SparseTensor(features, coordinates)
+        x = self.engine.SparseTensor(features, coordinates)
         x = self.pool(self.relu(self.bn1(self.conv1(x))))  # [V', 64] at stride 4
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # [V', 512] at stride 64
         x = self.global_pool(self.bn5(self.conv5(x)))  # [B, 512]

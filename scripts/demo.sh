@@ -36,7 +36,7 @@ done
 cd "$here/.."
 python=.venv/bin/python
 data=data/$name
-classifier=ckpt/$name-classifier.pth
+classifier=ckpt/$name-seed$seed-classifier.pth
 cloud_options="--voxel_size 0.05 --rgbs_feature 1 --augment 0.2 --workers 0 --seed $seed"
 
 echo "== 1/5 data: five instruments, $recordings recordings and 13 performers each =="
@@ -50,12 +50,12 @@ $python scripts/pretrain_vision.py --data "$data/bodies" --output "$classifier" 
     --optimizer adam --lr 1e-3 --num_epoch $pretrain_epochs --eval_epoch 4 $cloud_options
 
 echo "== 3/5 training =="
-rm -rf ckpt/"$name"-2mix-*
-$python main.py --id "$name" --list_train "$data/train.csv" --list_val "$data/val.csv" \
+$python main.py --id "$name-seed$seed" --overwrite 1 --list_train "$data/train.csv" --list_val "$data/val.csv" \
     --pretrained_vision "$classifier" --optimizer adam --lr_sound 1e-3 --lr_synthesizer 1e-3 --lr_vision 1e-5 \
     --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16 --audLen 16383 --weighted_loss 1 \
-    --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs --lr_steps $drop --eval_epoch 6 --num_vis 0 $cloud_options
-run=$(basename ckpt/"$name"-2mix-*)
+    --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs --lr_steps $drop --eval_epoch 6 \
+    --num_vis 0 $cloud_options
+run=$(basename "$(ls -td ckpt/"$name-seed$seed"-2mix-* | head -n 1)")
 
 echo "== 4/5 evaluation on unseen performers and unseen recordings =="
 $python main.py --mode eval --id "$run" --list_val "$data/test.csv" \

@@ -2,7 +2,8 @@
 # Evaluates ckpt/rgb-depth_2_mix on data/test.csv; further options may follow and win: ./scripts/test.sh --id RUN
 set -eu
 here=$(dirname "$0")
-exec "$("$here/python.sh")" "$here/../main.py" \
+python=$("$here/python.sh") || exit 2
+exec "$python" "$here/../main.py" \
     --mode eval --id rgb-depth_2_mix --list_val data/test.csv \
     --num_mix 2 --binary_mask 1 --loss bce --weighted_loss 1 --log_freq 1 \
     --num_channels 16 --num_frames 1 --stride_frames 15 --frameRate 15 --rgbs_feature 1 \

@@ -2,7 +2,8 @@
 # Trains with the published options; further options may follow and win: ./scripts/train.sh --num_epoch 10
 set -eu
 here=$(dirname "$0")
-exec "$("$here/python.sh")" "$here/../main.py" \
+python=$("$here/python.sh") || exit 2
+exec "$python" "$here/../main.py" \
     --mode train --id default --list_train data/train.csv --list_val data/val.csv \
     --num_mix 2 --binary_mask 1 --loss bce --weighted_loss 1 --log_freq 1 \
     --num_channels 16 --num_frames 1 --stride_frames 15 --frameRate 15 --rgbs_feature 0 \

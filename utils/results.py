@@ -23,12 +23,12 @@ SCORES = ("sdr_mixture", "sdr", "sir", "sar")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def write_config(run: Path, options: argparse.Namespace, device: torch.device) -> None:
-    """Writes `config.json`: every option, the versions of what computes, the git commit, the device."""
+def write_config(run: Path, options: argparse.Namespace, device: torch.device, **about: str) -> None:
+    """Writes `config.json`: every option, the versions of what computes, the git commit, the device, and `about`."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     versions |= {library.__name__: library.__version__ for library in (torch, np, mir_eval, matplotlib)}
     content = {"options": vars(options), "versions": versions, "git_commit": git_commit(), "device": str(device)}
-    write_json(run / "config.json", content)
+    write_json(run / "config.json", {**content, **about})
 
 
 def git_commit() -> str | None:

@@ -1,0 +1,116 @@
+"""Which sparse engine runs the vision net: the built-in one or MinkowskiEngine. Both have the same interface.
+
+Run as a module (`python -m models.backend`) it checks that MinkowskiEngine works and agrees with the built-in engine.
+"""
+
+from __future__ import annotations
+
+import collections
+import collections.abc
+import sys
+import time
+from types import ModuleType
+
+import torch
+
+from models import sparse
+from models.minkowski_net import SparseResNet18
+from utils.errors import InputError
+
+BACKENDS = ("auto", "builtin", "minkowski")
+RACE_CLOUDS, RACE_VOXELS = 8, 4000
+
+
+def import_minkowski() -> ModuleType | None:
+    """MinkowskiEngine, or None where it is not installed or does not load."""
+    if not hasattr(collections, "Sequence"):  # 0.5.4 still looks for it where Python < 3.10 had it
+        collections.Sequence = collections.abc.Sequence
+    try:
+        import MinkowskiEngine
+    except (ImportError, OSError):
+        return None
+    return MinkowskiEngine
+
+
+def supports(engine: ModuleType, device: torch.device) -> bool:
+    """Whether MinkowskiEngine was built for this kind of device."""
+    return device.type == "cpu" or (device.type == "cuda" and engine.is_cuda_available())
+
+
+def choose_engine(name: str, device: torch.device) -> ModuleType:
+    """The engine for `auto`, `builtin` or `minkowski` on a device.
+
+    `auto` takes MinkowskiEngine only on a GPU it was built for, and only if it wins a race there: on a CPU the
+    built-in engine is the faster one (`scripts/benchmark.py sparse`).
+
+    Raises:
+        InputError: MinkowskiEngine is asked for, but missing or not built for the device.
+    """
+    if name == "builtin":
+        return sparse
+    minkowski = import_minkowski()
+    if name == "minkowski":
+        if minkowski is None:
+            raise InputError("--sparse_backend minkowski: not installed; scripts/install_minkowski.sh builds it")
+        if not supports(minkowski, device):
+            raise InputError(f"--sparse_backend minkowski: the installed build does not run on {device.type}")
+        return minkowski
+    if device.type != "cuda" or minkowski is None or not supports(minkowski, device):
+        return sparse
+    return min((sparse, minkowski), key=lambda engine: race(engine, device))
+
+
+def engine_name(engine: ModuleType) -> str:
+    """`builtin` or `minkowski`."""
+    return "builtin" if engine is sparse else "minkowski"
+
+
+def race(engine: ModuleType, device: torch.device) -> float:
+    """Seconds of a forward and backward pass of the vision net on shells like those of bodies; the best of three."""
+    net = SparseResNet18(16, engine).to(device)
+    coordinates, features = shells(RACE_CLOUDS, RACE_VOXELS)
+    coordinates, features = coordinates.to(device), features.to(device)
+    seconds = []
+    for _ in range(4):
+        torch.cuda.synchronize(device) if device.type == "cuda" else None
+        start = time.perf_counter()
+        net(coordinates, features).sum().backward()
+        torch.cuda.synchronize(device) if device.type == "cuda" else None
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def shells(clouds: int, voxels: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clouds shaped like a body's surface, about `voxels` each: coordinates `[V, 4]` int32, features `[V, 3]`."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(clouds, 3 * voxels, 3, generator=generator)
+    points /= points.norm(dim=2, keepdim=True)
+    radius = (voxels / 4700) ** 0.5 * 30
+    xyz = (points * radius * torch.tensor([0.7, 1.6, 0.5])).floor().int()
+    parts = []
+    for b, cloud in enumerate(xyz):
+        unique = torch.unique(cloud, dim=0)
+        unique = unique[torch.randperm(len(unique), generator=generator)[:voxels]]
+        parts.append(torch.nn.functional.pad(unique, (1, 0), value=b))
+    coordinates = torch.cat(parts)
+    return coordinates, torch.rand(len(coordinates), 3, generator=generator)
+
+
+def main() -> int:
+    minkowski = import_minkowski()
+    if minkowski is None:
+        print("MinkowskiEngine is not installed or does not load", file=sys.stderr)
+        return 2
+    device = torch.device("cuda" if minkowski.is_cuda_available() else "cpu")
+    torch.manual_seed(0)
+    ours, theirs = SparseResNet18(16, sparse).to(device), SparseResNet18(16, minkowski).to(device)
+    theirs.load_state_dict(ours.state_dict())
+    coordinates, features = (part.to(device) for part in shells(4, 2000))
+    outputs = [net(coordinates, features) for net in (ours, theirs)]
+    difference = ((outputs[0] - outputs[1]).abs().max() / outputs[1].abs().max()).item()
+    print(f"MinkowskiEngine {minkowski.__version__} on {device}: differs from the built-in engine by {difference:.1e}")
+    return 0 if difference < 1e-4 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
