@@ -42,7 +42,7 @@ def main() -> None:
 def train(options: argparse.Namespace) -> None:
     """Trains a new run into `ckpt/<run name>/`, evaluating before the first epoch and every `eval_epoch`."""
     run = Path(options.ckpt) / run_name(options)
-    if (run / "config.json").exists() or (run / "sound_latest.pth").exists():
+    if run.exists() and any(run.iterdir()):
         if not options.overwrite:
             raise InputError(f"{run}: already holds a run; choose another --id, or --overwrite 1 to write over it")
         say(f"writing over the run in {run}")

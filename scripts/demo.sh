@@ -62,5 +62,5 @@ $python main.py --mode eval --id "$run" --list_val "$data/test.csv" \
     --audLen 16383 --batch_size_per_gpu 8 --num_vis 10 --workers 0 --seed "$seed"
 
 echo "== 5/5 picture =="
-$python scripts/plot_separation.py "ckpt/$run/visualization"/0000_* --output "ckpt/$run/separation.png"
+$python scripts/plot_separation.py "ckpt/$run" --output "ckpt/$run/separation.png"
 echo "scores of every mixture: ckpt/$run/metrics.csv; sounds and pictures: ckpt/$run/visualization/"

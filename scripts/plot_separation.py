@@ -1,11 +1,13 @@
 """A picture of one separation: the mixture, and for each musician the cloud, the truth and the estimate.
 
-Reads a folder that an evaluation wrote below `ckpt/<run>/visualization/`.
+Reads a folder that an evaluation wrote below `ckpt/<run>/visualization/`; given the run's folder, it takes the
+mixture with the median SDR improvement of those written.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 
@@ -25,6 +27,20 @@ from utils.spectrogram import stft  # noqa: E402
 
 RANGE_DB = 60.0
 LOWEST_HZ = 60.0
+
+
+def median_mixture(run: Path) -> Path:
+    """The folder of the mixture whose SDR improvement is the median of those an evaluation of `run` wrote."""
+    folders = {int(folder.name.partition("_")[0]): folder for folder in sorted((run / "visualization").glob("*_*"))}
+    try:
+        with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["index"]) in folders and row["scored"] == "1"]
+    except OSError as error:
+        raise InputError(f"{run / 'metrics.csv'}: cannot be read; evaluate the run first") from error
+    if not rows:
+        raise InputError(f"{run / 'visualization'}: holds no scored mixture; evaluate the run with --num_vis 1 or more")
+    rows.sort(key=lambda row: float(row["sdr"]) - float(row["sdr_mixture"]))
+    return folders[int(rows[len(rows) // 2]["index"])]
 
 
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
@@ -55,6 +71,7 @@ def draw_cloud(axes: Axes, path: Path, title: str) -> None:
     colours = "#3b6ea5" if rgb is None else rgb[order]
     axes.scatter(xyz[order, 0], xyz[order, 1], c=colours, s=1.2, linewidths=0)
     axes.set(title=title, aspect="equal", xlabel="m", facecolor="#e8e8e8")
+    axes.locator_params(axis="x", nbins=3)
 
 
 def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
@@ -78,15 +95,18 @@ def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("folder", type=Path, help="such as ckpt/<run>/visualization/0000-cello-a+violin-b")
+    parser.add_argument("folder", type=Path, help="ckpt/<run>, or one mixture below ckpt/<run>/visualization")
     parser.add_argument("--output", type=Path, default=Path("separation.png"), help="picture to write")
     parser.add_argument("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
     parser.add_argument("--stft_hop", type=whole(1), default=256, help="STFT hop in samples")
     options = parser.parse_args()
-    figure = draw_separation(options.folder, options.stft_frame, options.stft_hop)
+    folder = options.folder
+    if (folder / "visualization").is_dir():
+        folder = median_mixture(folder)
+    figure = draw_separation(folder, options.stft_frame, options.stft_hop)
     with replacing(options.output) as temporary:
         figure.savefig(temporary, dpi=80)
-    print(f"wrote {options.output}")
+    print(f"wrote {options.output}: {folder.name}")
 
 
 if __name__ == "__main__":
