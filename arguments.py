@@ -1,4 +1,4 @@
-"""Every option of training and evaluation: its default, unit and check. Defaults live here and nowhere else."""
+"""Every option of training and evaluation: its default, unit and check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from utils.spectrogram import LOG_BINS
 
 # What a trained model cannot do without: a run's config.json holds these and evaluation takes them from there.
 MODEL_OPTIONS = [
-    *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf", "frame_pool"),
+    *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf"),
+    *("num_frames", "stride_frames", "frame_pool"),
     *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq"),
     *("loss", "weighted_loss"),
     *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
@@ -84,7 +85,7 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--num_gpus", type=whole(0), default=1, help="GPUs to train on; more than one is not available yet")
+    add("--num_gpus", type=whole(1), default=1, help="GPUs to train on; more than one is not available yet")
     add("--batch_size_per_gpu", type=whole(1), default=32, help="B, mixtures in a batch on one device")
     add("--workers", type=whole(0), default=32, help="processes that load data; 0: none beside the main one")
     add("--num_val", type=whole(-1), default=-1, help="validation mixtures; -1: one for every row of the list")
@@ -104,8 +105,8 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_run_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--mode", default="train", choices=["train", "eval"])
-    add("--seed", type=whole(0), default=1234, help="of initial weights, mixtures and augmentations")
+    add("--mode", default="train", choices=["train", "eval"], help="train a new run, or evaluate one")
+    add("--seed", type=whole(0, 2**32 - 1), default=1234, help="of initial weights, mixtures and augmentations")
     add(
         "--device",
         default="auto",
@@ -141,10 +142,10 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         help="epochs after which all learning rates drop to a tenth; none: they stay",
     )
-    add("--optimizer", default="sgd", choices=["sgd", "adam"])
+    add("--optimizer", default="sgd", choices=["sgd", "adam"], help="SGD with momentum, as published, or Adam")
     add("--beta1", type=real(0, 0.9999), default=0.9, help="momentum of SGD, beta1 of Adam")
     add("--weight_decay", type=real(0), default=1e-4, help="L2 regularisation")
-    add("--augment", type=real(0), default=1.0, help="strength of all point augmentations; 0: none")
+    add("--augment", type=real(0, 10), default=1.0, help="strength of all point augmentations; 0: none")
     add(
         "--pretrained_vision",
         default="models/resnet18_pretrained.pth",
@@ -166,6 +167,10 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError(f"--loss bce needs masks in 0..1: not --output_activation {options.output_activation}")
     if options.num_gpus > 1:
         raise InputError(f"--num_gpus {options.num_gpus}: training on more than one GPU is not available yet")
+    if options.mode == "train" and options.batch_size_per_gpu * options.num_frames < 2:
+        raise InputError("--batch_size_per_gpu 1 with --num_frames 1: batch normalisation needs two clouds to train")
+    if options.stft_frame // 2 >= options.audLen:
+        raise InputError(f"--stft_frame {options.stft_frame} is too long for --audLen {options.audLen}")
     if options.stft_hop > options.stft_frame // 2:
         raise InputError(f"--stft_hop {options.stft_hop} is more than half of --stft_frame {options.stft_frame}")
     multiple = 2 ** SOUND_NETS[options.arch_sound]
@@ -195,12 +200,12 @@ def take_model_options(options: argparse.Namespace) -> None:
     config = Path(options.ckpt) / options.id / "config.json"
     if not config.exists():
         return
-    stored = read_json(config).get("options", {})
-    changed = {
-        name: stored[name]
-        for name in MODEL_OPTIONS
-        if stored.get(name, getattr(options, name)) != getattr(options, name)
-    }
+    try:
+        stored = {name: value for name, value in read_json(config)["options"].items() if name in MODEL_OPTIONS}
+        parsed = vars(build_parser().parse_args([f"--{name}={value}" for name, value in stored.items()]))
+    except (AttributeError, KeyError, InputError) as error:
+        raise InputError(f"{config}: no options of a run in it ({error}); restore it, or remove it") from error
+    changed = {name: parsed[name] for name in stored if parsed[name] != getattr(options, name)}
     vars(options).update(changed)
     if changed:
         print(f"as the run was trained: {' '.join(f'--{name} {value}' for name, value in changed.items())}")

@@ -23,7 +23,17 @@ from utils.meters import Mean
 from utils.metrics import bss_eval
 from utils.optimizer import build_optimizer, build_schedule
 from utils.progress import Progress, say
-from utils.results import EvaluationTable, format_summary, new_history, plot_history, record, write_config
+from utils.results import (
+    EvaluationTable,
+    format_summary,
+    is_empty,
+    new_history,
+    plot_history,
+    record,
+    remove_results,
+    remove_visuals,
+    write_config,
+)
 from utils.seeding import seed_everything
 from utils.visuals import write_separation
 
@@ -42,10 +52,8 @@ def main() -> None:
 def train(options: argparse.Namespace) -> None:
     """Trains a new run into `ckpt/<run name>/`, evaluating before the first epoch and every `eval_epoch`."""
     run = Path(options.ckpt) / run_name(options)
-    if run.exists() and any(run.iterdir()):
-        if not options.overwrite:
-            raise InputError(f"{run}: already holds a run; choose another --id, or --overwrite 1 to write over it")
-        say(f"writing over the run in {run}")
+    if run.exists() and not (options.overwrite and run.is_dir()) and not is_empty(run):
+        raise InputError(f"{run}: already holds a run; choose another --id, or --overwrite 1 to write over it")
     device = choose_device(options.device)
     train_loader = build_loader(options, training=True, device=device)
     val_loader = build_loader(options, training=False, device=device)
@@ -60,11 +68,12 @@ def train(options: argparse.Namespace) -> None:
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
     say(f"{options.num_frames} point-cloud frame(s) of each source, {span:.2f} s from first to last")
     say(f"sparse engine: {engine_name(engine)}")
+    remove_results(run)
     write_config(run, options, device, sparse_engine=engine_name(engine))
 
     history = new_history()
     with SummaryWriter(run / "tensorboard") as writer:
-        for epoch in range(options.num_epoch + 1):
+        for epoch in Progress(range(options.num_epoch + 1), "training", options.disp_iter):
             if epoch:
                 train_loader.set_epoch(epoch)
                 loss = train_epoch(separator, train_loader, optimizer, epoch, writer, options)
@@ -113,6 +122,7 @@ def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argp
     separator.eval()
     device = next(separator.parameters()).device
     table = EvaluationTable()
+    remove_visuals(run)
     progress = Progress(loader, "evaluation", options.disp_iter)
     for batch in progress:
         batch = batch.to(device)
@@ -126,10 +136,11 @@ def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argp
             made_of = {"index": batch.indices[b], "window_samples": options.audLen, **describe(draws)}
             table.add(made_of, bss_eval(sources, estimate, mixture))
             if len(table.rows) <= options.num_vis:
-                names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem}" for draw in draws)
+                names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
                 folder = run / "visualization" / f"{batch.indices[b]:04d}_{names}"
                 write_visuals(folder, separator, result, b, draws, sources, estimate, mixture, options.audRate)
-    table.write(run, list=options.list_val, **about)
+    settings = {name: getattr(options, name) for name in ("list_val", "seed", "num_mix", "num_frames", "audLen")}
+    table.write(run, **settings, **about)
     return table.summary()
 
 
@@ -170,7 +181,8 @@ def evaluate_run(options: argparse.Namespace) -> None:
     say(f"sparse engine: {engine_name(engine)}")
     separator = build_separator(options, engine).to(device)
     loader = build_loader(options, training=False, device=device)
-    summary = evaluate(separator, loader, run, options, weights="best")
+    weights = [getattr(options, f"weights_{net}") for net in NETS]
+    summary = evaluate(separator, loader, run, options, weights=weights)
     print(f"{run} on {options.list_val}\n{format_summary(summary)}")
 
 

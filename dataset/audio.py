@@ -100,7 +100,7 @@ def _opened(path: str) -> Iterator[soundfile.SoundFile]:
     try:
         with _quiet_decoder():
             file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: a .raw file without a format
         reason = getattr(error, "error_string", error)
         if not os.path.isfile(path):
             reason = "no such file"

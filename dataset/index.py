@@ -77,6 +77,8 @@ def _parse_row(fields: list[str], origin: str) -> IndexRow:
     if not count.isascii() or not count.isdigit() or int(count) < 1:
         raise InputError(f"{origin}: the number of frames is {count!r}, expected a whole number of 1 or more")
     row = IndexRow(audio_path, frames_path, int(count), origin)
+    if not row.instrument:
+        raise InputError(f"{origin}: recording {audio_path} lies in no folder; its folder's name is the instrument")
     if not os.path.isfile(audio_path):
         raise InputError(f"{origin}: recording {audio_path} does not exist (paths count from the working directory)")
     if not os.path.isdir(frames_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.utils.data import Dataset
 from dataset.audio import read_window, recording_length
 from dataset.index import IndexRow
 from dataset.point_transforms import PointAugmentation
-from dataset.points import read_cloud, voxelise
+from dataset.points import load_voxels
 from utils.errors import InputError
 from utils.seeding import generator
 
@@ -116,8 +117,8 @@ class MUSICMixDataset(Dataset):
         rng = generator(self.seed, zlib.crc32(b"train" if self.training else b"eval"), epoch, index)
         try:
             draws = self.draw(index, rng)
-            waves = np.stack([self._load_wave(draw, rng) for draw in draws])
-            clouds = [self._load_clouds(draw, rng) for draw in draws]
+            waves = np.stack([_of_row(draw.row, self._load_wave, draw, rng) for draw in draws])
+            clouds = [_of_row(draw.row, self._load_clouds, draw, rng) for draw in draws]
         except InputError as error:
             return error
         return Sample(index, draws, waves, clouds)
@@ -133,7 +134,7 @@ class MUSICMixDataset(Dataset):
         for instrument in chosen:
             candidates = self.by_instrument[others[instrument]]
             rows.append(candidates[rng.integers(len(candidates))])
-        return [SourceDraw(row, self._draw_window(row, rng), self._draw_frames(row, rng)) for row in rows]
+        return [SourceDraw(row, _of_row(row, self._draw_window, row, rng), self._draw_frames(row, rng)) for row in rows]
 
     def _draw_window(self, row: IndexRow, rng: np.random.Generator) -> int:
         half = self.aud_len // 2
@@ -164,17 +165,15 @@ class MUSICMixDataset(Dataset):
 
     def _load_clouds(self, draw: SourceDraw, rng: np.random.Generator) -> list[Cloud]:
         augmentation = PointAugmentation.draw(rng, self.augment) if self.training and self.augment else None
-        return [self._load_cloud(draw.row.frame_path(frame), augmentation, rng) for frame in draw.frames]
+        return [
+            load_voxels(draw.row.frame_path(frame), self.voxel_size, self.rgbs_feature, augmentation, rng)
+            for frame in draw.frames
+        ]
 
-    def _load_cloud(self, path: str, augmentation: PointAugmentation | None, rng: np.random.Generator) -> Cloud:
-        xyz, rgb = read_cloud(path)
-        if self.rgbs_feature and rgb is None:
-            raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0")
-        if augmentation is not None:
-            xyz = augmentation.move(xyz)
-            if self.rgbs_feature:
-                rgb = augmentation.tint(rgb, rng)
-        try:
-            return voxelise(xyz, rgb if self.rgbs_feature else xyz, self.voxel_size)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+
+def _of_row(row: IndexRow, load: Callable, *arguments):
+    """Calls `load`; the message of an `InputError` then says which line of the list leads to the file."""
+    try:
+        return load(*arguments)
+    except InputError as error:
+        raise InputError(f"{error}; mend the file or take {row.origin} out of the list") from error

@@ -7,16 +7,17 @@ import os
 import numpy as np
 from plyfile import PlyData, PlyParseError
 
+from dataset.point_transforms import PointAugmentation
 from utils.errors import InputError
 
-MAX_COORDINATE = 2**30  # voxels from the origin that an int32 coordinate and its neighbours can hold
+MAX_COORDINATE = 2**16  # voxels from the origin on any axis: a batch of such clouds can still be numbered
 
 
 def read_cloud(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Points `[P, 3]` in metres and colours `[P, 3]` in 0..1 (None if the file has none), float32.
 
     ASCII and binary PLY of either byte order, float or double, with any further properties. Points with NaN or
-    infinite coordinates, as depth cameras write for missing pixels, are left out.
+    infinite values, as depth cameras write for missing pixels, are left out.
 
     Raises:
         InputError: the file is missing, truncated or not PLY, or holds no points.
@@ -30,15 +31,42 @@ def read_cloud(path: str) -> tuple[np.ndarray, np.ndarray | None]:
             rgb = np.stack([vertices[channel] for channel in ("red", "green", "blue")], axis=1)
             full_scale = np.iinfo(rgb.dtype).max if rgb.dtype.kind in "iu" else 1.0
             rgb = rgb.astype(np.float32) / np.float32(full_scale)
-    except (PlyParseError, OSError, KeyError, ValueError) as error:
+    except (PlyParseError, OSError, KeyError, ValueError, MemoryError) as error:
         reason = "no such file" if not os.path.isfile(path) else str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a PLY point cloud ({reason})") from error
-    finite = np.isfinite(xyz).all(axis=1)
+    finite = np.isfinite(xyz if rgb is None else np.hstack([xyz, rgb])).all(axis=1)
     if not finite.all():
         xyz, rgb = xyz[finite], None if rgb is None else rgb[finite]
     if not len(xyz):
         raise InputError(f"{path}: the cloud holds no points")
     return xyz, rgb
+
+
+def load_voxels(
+    path: str,
+    voxel_size_m: float,
+    rgbs_feature: bool,
+    augmentation: PointAugmentation | None,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels of a PLY file, augmented if asked: coordinates `[V, 3]` int32, features `[V, 3]` float32.
+
+    Features are the colours, or the points themselves. `rng` draws the noise of colours.
+
+    Raises:
+        InputError: as `read_cloud` and `voxelise`, or colours that are asked for but missing.
+    """
+    xyz, rgb = read_cloud(path)
+    if rgbs_feature and rgb is None:
+        raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0")
+    if augmentation is not None:
+        xyz = augmentation.move(xyz)
+        if rgbs_feature:
+            rgb = augmentation.tint(rgb, rng)
+    try:
+        return voxelise(xyz, rgb if rgbs_feature else xyz, voxel_size_m)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def voxelise(xyz: np.ndarray, features: np.ndarray, voxel_size_m: float) -> tuple[np.ndarray, np.ndarray]:
@@ -59,8 +87,5 @@ def voxelise(xyz: np.ndarray, features: np.ndarray, voxel_size_m: float) -> tupl
     low = cells.min(axis=0)
     extent = cells.max(axis=0) - low + 1
     keys = ((cells[:, 0] - low[0]) * extent[1] + (cells[:, 1] - low[1])) * extent[2] + (cells[:, 2] - low[2])
-    if float(extent[0]) * float(extent[1]) * float(extent[2]) < 2**62:
-        first = np.unique(keys, return_index=True)[1]
-    else:
-        first = np.unique(cells, axis=0, return_index=True)[1]
+    first = np.unique(keys, return_index=True)[1]
     return cells[first].astype(np.int32), features[first].astype(np.float32)

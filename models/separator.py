@@ -19,7 +19,7 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
     "no": lambda x: x,
 }
-FRAME_POOLS = {"maxpool": lambda frames: frames.amax(dim=2), "avgpool": lambda frames: frames.mean(dim=2)}
+FRAME_POOLS = {"maxpool": lambda frames: frames.amax(dim=1), "avgpool": lambda frames: frames.mean(dim=1)}
 EPSILON = 1e-10  # keeps the logarithm and the ratio of silent points finite
 
 
@@ -122,8 +122,8 @@ class Separator(nn.Module):
     def look(self, coordinates: Tensor, features: Tensor) -> Tensor:
         """The voxels of one source's B * K frames -> features `[B, C]`."""
         frames = self.vision(coordinates, features)  # [B * K, C]
-        frames = frames.unflatten(0, (-1, self.num_frames)).unsqueeze(0)  # [1, B, K, C]
-        return activate(self.frame_pool(frames).squeeze(0), self.vision_activation, dim=1)
+        frames = frames.unflatten(0, (-1, self.num_frames))  # [B, K, C]
+        return activate(self.frame_pool(frames), self.vision_activation, dim=1)
 
     def fuse(self, seen: Tensor, heard: Tensor) -> Tensor:
         """`[N, B, C]` and `[B, C, F', T]` -> masks `[N, B, 1, F', T]`; softmax shares out among the sources."""

@@ -67,13 +67,20 @@ def create_rows(root_audio: Path, root_frame: Path, seed: int) -> dict[str, list
         InputError: a folder is missing, or an instrument lacks recordings or performers for a split.
     """
     rows: dict[str, list[IndexRow]] = {name: [] for name in SHARES}
-    frames = {instrument_name(folder.name): folder for folder in _folders(root_frame)}
+    frames: dict[str, Path] = {}
+    for folder in _folders(root_frame):
+        other = frames.setdefault(instrument_name(folder.name), folder)
+        if other != folder:
+            raise InputError(f"{other} and {folder}: two folders of one instrument; join them")
     for number, audio_folder in enumerate(_folders(root_audio)):
         instrument = instrument_name(audio_folder.name)
         if instrument not in frames:
             raise InputError(f"{audio_folder}: no folder of this instrument in {root_frame}")
         folders = [folder for folder in _folders(frames[instrument]) if re.fullmatch(r"person_\d+", folder.name)]
         performers = split_performers(folders, instrument)
+        unused = len(folders) - sum(map(len, performers.values()))
+        if unused:
+            print(f"{frames[instrument]}: {unused} performer(s) beyond the published split are in no list")
         paths = [path for path in audio_folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES]
         counts = {folder: count_frames(folder) for split in performers.values() for folder in split}
         for name, recordings in split_recordings(paths, seed + number).items():

@@ -46,7 +46,7 @@ $python scripts/create_index_files.py --seed "$seed" \
     --root_audio "$data/audio" --root_frame "$data/frames" --path_output "$data"
 
 echo "== 2/5 vision net: instruments of other performers, as ModelNet40 in the paper =="
-$python scripts/pretrain_vision.py --data "$data/bodies" --output "$classifier" \
+$python scripts/pretrain_vision.py --data "$data/bodies" --output "$classifier" --overwrite 1 \
     --optimizer adam --lr 1e-3 --num_epoch $pretrain_epochs --eval_epoch 4 $cloud_options
 
 echo "== 3/5 training =="

@@ -31,7 +31,7 @@ LOWEST_HZ = 60.0
 
 def median_mixture(run: Path) -> Path:
     """The folder of the mixture whose SDR improvement is the median of those an evaluation of `run` wrote."""
-    folders = {int(folder.name.partition("_")[0]): folder for folder in sorted((run / "visualization").glob("*_*"))}
+    folders = {int(folder.name[:4]): folder for folder in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:
         with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if int(row["index"]) in folders and row["scored"] == "1"]
@@ -85,7 +85,7 @@ def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
     grid = figure.add_gridspec(sources, 4, width_ratios=[1, 0.7, 1, 1])
     draw_spectrogram(figure.add_subplot(grid[:, 0]), folder / "mix.wav", "mixture", loudest, n_fft, hop)
     for n in range(sources):
-        instrument = names[n].split("-")[0]
+        instrument = names[n].split("-")[0] if n < len(names) else f"source {n + 1}"
         draw_cloud(figure.add_subplot(grid[n, 1]), folder / f"point{n + 1}_frame1.ply", f"{instrument}: cloud")
         for column, (part, title) in enumerate((("pred", "separated"), ("gt", "truth")), 2):
             axes = figure.add_subplot(grid[n, column])

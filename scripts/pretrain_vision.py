@@ -21,7 +21,7 @@ from dataset.collate import collate_clouds  # noqa: E402
 from dataset.loader import BatchLoader  # noqa: E402
 from dataset.music import Cloud  # noqa: E402
 from dataset.point_transforms import PointAugmentation  # noqa: E402
-from dataset.points import read_cloud, voxelise  # noqa: E402
+from dataset.points import load_voxels  # noqa: E402
 from models.minkowski_net import SparseResNet18Classifier  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
@@ -61,16 +61,9 @@ class LabelledClouds(Dataset):
         epoch, index = key
         path, label = self.items[index]
         rng = generator(self.seed, epoch, index)
+        augmentation = PointAugmentation.draw(rng, self.augment) if self.augment else None
         try:
-            xyz, rgb = read_cloud(str(path))
-            if self.rgbs_feature and rgb is None:
-                raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0")
-            if self.augment:
-                augmentation = PointAugmentation.draw(rng, self.augment)
-                xyz = augmentation.move(xyz)
-                if self.rgbs_feature:
-                    rgb = augmentation.tint(rgb, rng)
-            return voxelise(xyz, rgb if self.rgbs_feature else xyz, self.voxel_size), label
+            return load_voxels(str(path), self.voxel_size, self.rgbs_feature, augmentation, rng), label
         except InputError as error:
             return error
 
@@ -86,6 +79,8 @@ def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | 
 
 def main() -> None:
     options = parse_arguments()
+    if options.output.exists() and not options.overwrite:
+        raise InputError(f"{options.output}: exists; choose another --output, or --overwrite 1 to replace it")
     seed_everything(options.seed)
     device = choose_device(options.device)
     train_loader, test_loader = (build_loader(options, part) for part in ("train", "test"))
@@ -94,7 +89,8 @@ def main() -> None:
     groups = [{"params": net.parameters(), "lr": options.lr}]
     optimizer = choose_optimizer(options.optimizer, groups, 0.9, options.weight_decay)
     steps = options.num_epoch * len(train_loader)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=steps, pct_start=0.1)
+    rise = min(0.9, max(0.1, 2.5 / steps))  # a tenth of the way, of very short ways more
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=steps, pct_start=rise)
     say(f"{len(classes)} classes, {len(train_loader.loader.dataset)} training clouds, {steps} iterations on {device}")
     for epoch in range(1, options.num_epoch + 1):
         train_loader.set_epoch(epoch)
@@ -153,6 +149,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, default=Path("data/modelnet40"), help="folder of the classes")
     add("--output", type=Path, default=Path("models/resnet18_pretrained.pth"), help="file to write")
+    add("--overwrite", type=switch, default=0, help="1: replace the file, if there is one")
     add("--num_epoch", type=whole(1), default=100, help="passes over the training clouds")
     add("--eval_epoch", type=whole(1), default=5, help="epochs from one test to the next")
     add("--batch_size", type=whole(2), default=16, help="clouds in a batch")

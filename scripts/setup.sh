@@ -26,3 +26,5 @@ echo "installing $requirements into .venv (once; a few minutes)"
     exit 2
 }
 echo "$wanted" >"$stamp"
+# What the tests need includes what running needs.
+[ "$requirements" = requirements.txt ] || cat requirements.txt requirements.txt | cksum >.venv/requirements.txt.installed

@@ -113,7 +113,7 @@ def test_evaluation_of_a_run(tree, run):
     result = main(root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0")
     assert result.returncode == 0, result.stderr
     summary, rows = metrics(run)
-    assert summary["n_mixtures"] == summary["n_scored"] == len(rows) == 3 and summary["list"] == "data/test.csv"
+    assert summary["n_mixtures"] == summary["n_scored"] == len(rows) == 3 and summary["list_val"] == "data/test.csv"
     for name in ("sdr", "sir", "sar", "sdr_mixture"):
         assert summary[name] == pytest.approx(sum(float(row[name]) for row in rows) / 3)
         assert float(rows[0][name]) == pytest.approx((float(rows[0][f"{name}_1"]) + float(rows[0][f"{name}_2"])) / 2)

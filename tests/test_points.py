@@ -75,7 +75,7 @@ def test_voxels_keep_the_first_point():
 
 
 def test_voxels_far_apart_and_too_far():
-    xyz = np.array([[-1e7, -1e7, -1e7], [1e7, 1e7, 1e7], [1e7, 1e7, 1e7]])
+    xyz = np.array([[-1e3, -1e3, -1e3], [1e3, 1e3, 1e3], [1e3, 1e3, 1e3]])
     assert len(voxelise(xyz, xyz, 0.02)[0]) == 2
     with pytest.raises(InputError, match="are the clouds in metres"):
         voxelise(xyz * 100, xyz, 0.02)

@@ -19,16 +19,17 @@ class ArgumentParser(argparse.ArgumentParser):
         raise InputError(f"{message}; {self.prog} --help lists the options")
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number of `low` or more."""
+def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `low` to `high`."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(f"expected a whole number of {low} or more, not {text!r}")
+        if not low <= value <= high:
+            limits = f"{low} or more" if value < low else f"at most {high}"
+            raise argparse.ArgumentTypeError(f"expected a whole number of {limits}, not {text!r}")
         return value
 
     return parse

@@ -6,6 +6,7 @@ import argparse
 import csv
 import math
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,26 @@ def write_config(run: Path, options: argparse.Namespace, device: torch.device, *
     versions |= {library.__name__: library.__version__ for library in (torch, np, mir_eval, matplotlib)}
     content = {"options": vars(options), "versions": versions, "git_commit": git_commit(), "device": str(device)}
     write_json(run / "config.json", {**content, **about})
+
+
+def is_empty(run: Path) -> bool:
+    """Whether a run's folder holds nothing yet."""
+    return run.is_dir() and not any(run.iterdir())
+
+
+def remove_results(run: Path) -> None:
+    """Removes what an earlier run left in its folder, and nothing else: a new run begins there."""
+    remove_visuals(run)
+    shutil.rmtree(run / "tensorboard", ignore_errors=True)
+    for pattern in ("*_latest.pth", "*_best.pth", "metrics.*", "loss.png", "config.json"):
+        for path in run.glob(pattern):
+            path.unlink()
+
+
+def remove_visuals(run: Path) -> None:
+    """Removes the mixtures that an earlier evaluation drew: they do not belong to the scores of the next."""
+    for folder in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*"):
+        shutil.rmtree(folder)
 
 
 def git_commit() -> str | None:
@@ -68,7 +89,7 @@ class EvaluationTable:
     def write(self, run: Path, **about: object) -> None:
         """Writes `metrics.json` (the summary and `about`) and `metrics.csv` (the rows)."""
         numbers = {
-            name: None if isinstance(value, float) and math.isnan(value) else value
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in self.summary().items()
         }
         write_json(run / "metrics.json", {**numbers, **about})

@@ -9,7 +9,7 @@ import torch
 
 
 def generator(*key: int) -> np.random.Generator:
-    """An independent generator for every key of non-negative integers, such as (seed, epoch, index)."""
+    """The generator of a key such as (seed, epoch, index): another one for every key of the same length."""
     return np.random.default_rng(list(key))
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from utils.files import replacing
+
 QUIET_DB = -60.0  # magnitudes this far below the loudest of the mixture are black
 
 
@@ -29,9 +31,9 @@ def write_separation(
         masks: name -> `[F', T]` from 0 (black) to 1 and above (white), written as `<name>.jpg`.
         clouds: name -> path of a PLY file, copied as `<name>.ply`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for name, wave in waves.items():
-        soundfile.write(folder / f"{name}.wav", wave, rate_hz, subtype="PCM_16")
+        with replacing(folder / f"{name}.wav") as temporary:
+            soundfile.write(temporary, wave, rate_hz, subtype="PCM_16")
     loudest = magnitudes["mix"].max()
     for name, magnitude in magnitudes.items():
         level_db = 20 * np.log10(np.maximum(magnitude, 1e-10) / max(loudest, 1e-10))
@@ -39,10 +41,12 @@ def write_separation(
     for name, mask in masks.items():
         _write_picture(folder / f"{name}.jpg", mask, "gray")
     for name, path in clouds.items():
-        shutil.copyfile(path, folder / f"{name}.ply")
+        with replacing(folder / f"{name}.ply") as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def _write_picture(path: Path, values: np.ndarray, colour_map: str) -> None:
     """A picture of `[F', T]` values in 0..1, low frequencies at the bottom."""
     pixels = matplotlib.colormaps[colour_map](np.flipud(values).clip(0, 1), bytes=True)[..., :3]
-    Image.fromarray(pixels).save(path, quality=90)
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, quality=90)
