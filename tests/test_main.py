@@ -163,7 +163,7 @@ def test_scripts_pass_options_on(tree, run):
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert list((tree[0] / "ckpt").glob("scripted-2mix-only_depth-LogFreq-*-stride15*-weightedLoss-channels4-epoch1"))
+    assert list((tree[0] / "ckpt").glob("scripted-2mix-only_depth-LogFreq-*stride15*-weightedLoss-channels4-epoch1"))
 
 
 @pytest.mark.parametrize(
