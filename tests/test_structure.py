@@ -13,9 +13,9 @@ MAY_IMPORT = {
     "models": {"models", "utils"},
     "arguments.py": {"models", "utils"},
     "main.py": {"arguments", "dataset", "models", "utils"},
-    "scripts": {"arguments", "dataset", "models", "utils", "demo_data"},
+    "scripts": {"arguments", "dataset", "models", "utils", "benchmarks", "demo_data"},
 }
-OURS = {"arguments", "dataset", "demo_data", "main", "models", "scripts", "utils"}
+OURS = {"arguments", "benchmarks", "dataset", "demo_data", "main", "models", "scripts", "utils"}
 
 
 def imports(path):

@@ -1,0 +1,93 @@
+"""The sparse engines: training steps of the vision net, the built-in engine against MinkowskiEngine."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+from collections.abc import Callable
+
+import torch
+
+from arguments import choose_device
+from benchmarks.timing import time_in_turn
+from models.backend import choose_engine, engine_name, import_minkowski, shells, supports
+from models.minkowski_net import SparseResNet18
+
+BATCHES = [(1, 4700), (8, 4700), (32, 4700), (80, 4700), (8, 20_000)]  # clouds, voxels of each
+GROWTH = [10_000, 30_000, 100_000, 300_000, 1_000_000]  # voxels of one cloud
+
+
+def benchmark_sparse(options: argparse.Namespace) -> dict:
+    """SparseResNet18, forward and backward: the engines in turn, and the cost by number of voxels."""
+    device = choose_device(options.device)
+    minkowski = import_minkowski()
+    names = ["builtin"] + (["minkowski"] if minkowski and supports(minkowski, device) else [])
+    print(f"SparseResNet18, forward + backward, {device}, {torch.get_num_threads()} threads, {options.pairs} pairs")
+    if len(names) == 1:
+        print("MinkowskiEngine is not installed for this device: scripts/install_minkowski.sh builds it")
+    print(
+        f"{'clouds':>7}{'voxels':>9}"
+        + "".join(f"{name + ' s':>14}{'peak MiB':>10}" for name in names)
+        + f"{'ratio':>8}"
+    )
+    rows = []
+    for clouds, voxels in BATCHES:
+        batch = shells(clouds, voxels)
+        seconds = time_in_turn([step(name, batch, device) for name in names], options.pairs, device)
+        row: dict = {"clouds": clouds, "voxels": len(batch[0])}
+        for name, taken in zip(names, seconds, strict=True):
+            row |= {
+                f"{name}_s": statistics.median(taken),
+                f"{name}_peak_mib": peak_memory(name, clouds, voxels, device),
+            }
+        ratio = ""
+        if len(names) == 2:
+            row["ratio"] = statistics.median(a / b for a, b in zip(*seconds, strict=True))
+            ratio = f"{row['ratio']:8.2f}"
+        cells = "".join(f"{row[f'{name}_s']:14.3f}{row[f'{name}_peak_mib']:10.0f}" for name in names)
+        print(f"{clouds:7}{row['voxels']:9}{cells}{ratio}", flush=True)
+        rows.append(row)
+    growth = []
+    print(f"\n{'voxels':>9}{'builtin s':>12}{'us a voxel':>12}")
+    for voxels in GROWTH:
+        batch = shells(1, voxels)
+        (taken,) = time_in_turn([step("builtin", batch, device)], 3, device)
+        growth.append({"voxels": len(batch[0]), "builtin_s": statistics.median(taken)})
+        print(f"{len(batch[0]):9}{growth[-1]['builtin_s']:12.3f}{1e6 * growth[-1]['builtin_s'] / len(batch[0]):12.2f}")
+    return {"device": str(device), "threads": torch.get_num_threads(), "engines": rows, "growth": growth}
+
+
+def step(name: str, batch: tuple[torch.Tensor, torch.Tensor], device: torch.device) -> Callable[[], None]:
+    """A training step of the vision net on an engine, without the optimiser."""
+    torch.manual_seed(0)
+    engine = choose_engine(name, device)
+    assert engine_name(engine) == name
+    net = SparseResNet18(16, engine).to(device)
+    coordinates, features = (part.to(device) for part in batch)
+
+    def run() -> None:
+        net.zero_grad(set_to_none=True)
+        net(coordinates, features).square().sum().backward()
+
+    return run
+
+
+def peak_memory(name: str, clouds: int, voxels: int, device: torch.device) -> float:
+    """MiB that a step adds at its peak to what the process held before: in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_peak_memory, (name, clouds, voxels, str(device)))
+
+
+def _peak_memory(name: str, clouds: int, voxels: int, device: str) -> float:
+    run = step(name, shells(clouds, voxels), torch.device(device))
+    if device.startswith("cuda"):
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
