@@ -99,13 +99,16 @@ class Separator(nn.Module):
 
         Returns:
             A `Separation`.
+
+        Raises:
+            ValueError: a cloud without voxels.
         """
         spectrum = stft(mixture, self.stft_frame, self.stft_hop)  # [B, F, T]
         magnitude = self.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
         weight = loss_weight(magnitude, self.weighted_loss)  # [B, 1, F', T]
 
         heard = self.listen(magnitude)  # [B, C, F', T]
-        seen = torch.stack([self.look(*cloud) for cloud in clouds])  # [N, B, C]
+        seen = torch.stack([self.look(*cloud, len(mixture)) for cloud in clouds])  # [N, B, C]
         masks = self.fuse(seen, heard)  # [N, B, 1, F', T]
 
         result = Separation(spectrum, magnitude, weight, heard, seen, masks)
@@ -119,9 +122,17 @@ class Separator(nn.Module):
         """Magnitude `[B, 1, F', T]` of the mixture -> features `[B, C, F', T]`."""
         return activate(self.sound(magnitude.log()), self.sound_activation, dim=1)
 
-    def look(self, coordinates: Tensor, features: Tensor) -> Tensor:
-        """The voxels of one source's B * K frames -> features `[B, C]`."""
+    def look(self, coordinates: Tensor, features: Tensor, num_mixtures: int) -> Tensor:
+        """The voxels of one source's B * K frames -> features `[B, C]`.
+
+        Raises:
+            ValueError: a frame without voxels: its features would be those of the next.
+        """
         frames = self.vision(coordinates, features)  # [B * K, C]
+        if len(frames) != num_mixtures * self.num_frames:
+            empty = sorted(set(range(num_mixtures * self.num_frames)) - set(coordinates[:, 0].tolist()))
+            places = ", ".join(f"mixture {n // self.num_frames} frame {n % self.num_frames}" for n in empty)
+            raise ValueError(f"clouds without voxels in the batch: {places or 'more clouds than mixtures'}")
         frames = frames.unflatten(0, (-1, self.num_frames))  # [B, K, C]
         return activate(self.frame_pool(frames), self.vision_activation, dim=1)
 

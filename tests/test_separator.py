@@ -92,8 +92,21 @@ def test_frames_are_pooled_before_the_activation(pool, reduce):
     separator = build(num_frames=3, frame_pool=pool)
     _, clouds, _ = inputs(frames=3)
     single = separator.vision(*clouds[0]).unflatten(0, (2, 3))  # [B, K, C]
-    torch.testing.assert_close(separator.look(*clouds[0]), torch.sigmoid(reduce(single)))
+    torch.testing.assert_close(separator.look(*clouds[0], 2), torch.sigmoid(reduce(single)))
     assert set(FRAME_POOLS) == {"maxpool", "avgpool"}
+
+
+@pytest.mark.parametrize(
+    ("empty", "message"), [(1, r"in the batch: numbers \[1\]"), (3, "in the batch: mixture 1 frame 1")]
+)
+def test_a_cloud_without_voxels_is_named(empty, message):
+    """In the middle of the batch the engine sees it, at its end only the separator can."""
+    separator = build(vision=ModelBuilder().build_vision("sparseresnet18", CHANNELS), num_frames=2)
+    mixture, clouds, _ = inputs(frames=2)
+    left = clouds[1][0][:, 0] != empty
+    clouds[1] = tuple(part[left] for part in clouds[1])
+    with pytest.raises(ValueError, match=message):
+        separator(mixture, clouds)
 
 
 def test_every_cloud_goes_with_its_own_mixture():
