@@ -7,8 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from reference import VECTORS
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import sparse as ME
+from models.minkowski_net import SparseResNet18
 from models.sparse import coordinates as coordinates_module
 from models.sparse.coordinates import CoordinateMap
 from models.sparse.kernel_map import KernelMap, kernel_offsets
@@ -178,14 +180,14 @@ def meetings(kernel_map):
     }
     if kernel_map.identity is not None:
         from_pairs |= {(kernel_map.identity, v, v) for v in range(kernel_map.num_outputs)}
-    table = kernel_map.table.tolist()
+    table = kernel_map.table().tolist()
     assert from_pairs == {(d, i, o) for o, row in enumerate(table) for d, i in enumerate(row) if i >= 0}
     return from_pairs
 
 
 def test_clouds_of_a_batch_do_not_touch(lookup):
     near = torch.tensor([[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]])
-    far = CoordinateMap.from_coordinates(near + torch.tensor([0, 0, 0, 2**20]) * near[:, :1])
+    far, _ = CoordinateMap.from_coordinates(near + torch.tensor([0, 0, 0, 2**20]) * near[:, :1])
     found = {(i, o) for _, i, o in meetings(KernelMap(far, far, 3))}
     assert found == {(0, 0), (1, 1), (2, 2), (1, 2), (2, 1)}
 
@@ -193,7 +195,7 @@ def test_clouds_of_a_batch_do_not_touch(lookup):
 @pytest.mark.parametrize(("size", "ratio"), [(5, 1), (3, 1), (3, 2), (5, 2), (2, 2), (3, 3)])
 def test_kernel_map_finds_all_neighbours(size, ratio, lookup):
     coordinates = random_cloud(200, 3, 5)
-    voxels = CoordinateMap.from_coordinates(coordinates)
+    voxels, _ = CoordinateMap.from_coordinates(coordinates)
     coarse = voxels.strided(ratio) if ratio > 1 else voxels
     offsets = kernel_offsets(size).tolist()
     place = {tuple(c): row for row, c in enumerate(coordinates.tolist())}
@@ -231,7 +233,7 @@ def test_rows_must_agree():
 
 
 def test_kernel_beyond_the_margin():
-    voxels = CoordinateMap.from_coordinates(torch.zeros(1, 4, dtype=torch.int32))
+    voxels, _ = CoordinateMap.from_coordinates(torch.zeros(1, 4, dtype=torch.int32))
     with pytest.raises(ValueError, match="kernel size 11"):
         KernelMap(voxels, voxels, 11)
 
@@ -246,3 +248,69 @@ def test_relu_and_linear():
     assert ME.MinkowskiReLU()(x).F.tolist() == [[0.0, 2.0]]
     assert x.F.tolist() == [[-1.0, 2.0]]
     assert ME.MinkowskiLinear(2, 5)(x).F.shape == (1, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("channels", "voxels"), [(3, 40), (8, 40), (8, 4000)])  # table, batched, pairs
+def test_autocast_multiplies_in_half_precision(channels, voxels, dtype, device):
+    coordinates = random_cloud(voxels).to(device)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        ME.MinkowskiConvolution(channels, 8, kernel_size=3, stride=2, dimension=3),
+        ME.MinkowskiAvgPooling(2, stride=2, dimension=3),
+        ME.MinkowskiGlobalMaxPooling(),
+    ).to(device)
+    features = torch.randn(len(coordinates), channels, device=device)
+    results = []
+    for enabled in (False, True):
+        x = features.clone().requires_grad_()
+        with torch.autocast(device.type, dtype, enabled=enabled):
+            output = net(ME.SparseTensor(x, coordinates)).F
+        net.zero_grad()
+        output.square().sum().backward()
+        results.append((output.detach(), x.grad, net[0].kernel.grad))
+    for exact, half in zip(*results, strict=True):
+        assert half.dtype == torch.float32
+        error = (half - exact).norm() / exact.norm()
+        assert 0 < error < 0.05
+
+
+class HostWaits(TorchDispatchMode):
+    """Counts the operations whose result the host must know before it can go on."""
+
+    WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "unique_consecutive", "bincount"}
+    WAITING |= {"masked_select", "equal", "repeat_interleave"}
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.count = 0
+        tolist = torch.Tensor.tolist
+
+        def counted(tensor):
+            self.count += 1
+            return tolist(tensor)
+
+        monkeypatch.setattr(torch.Tensor, "tolist", counted)
+
+    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
+        name = operation.overloadpacket.__name__
+        by_mask = name == "index" and any(i is not None and i.dtype == torch.bool for i in arguments[1])
+        self.count += name in self.WAITING or by_mask
+        return operation(*arguments, **(keywords or {}))
+
+
+def test_the_host_waits_once_a_map(monkeypatch):
+    net = SparseResNet18(4)
+    coordinates = torch.cat([random_cloud(500, 3, 20), random_cloud(500, 3, 20)])  # with duplicates
+    features = torch.rand(len(coordinates), 3)
+    with HostWaits(monkeypatch) as waits:
+        x = ME.SparseTensor(features, coordinates)
+        assert waits.count == 1
+        net.pool(net.fc(net.features(x))).F.sum().backward()
+        manager = x.coordinate_manager
+        strides, geometries = set(manager._maps) - {0}, manager._kernel_maps
+        assert len(strides) == 7 and len(geometries) == 14
+        assert waits.count <= len(strides) + len(geometries)
+        before = waits.count
+        net.pool(net.fc(net.features(x))).F.sum().backward()
+        assert waits.count == before

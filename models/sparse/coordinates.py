@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 MARGIN = 4  # cells kept free around every cloud: enough for kernels up to 5^3 at any stride up to 4
+MAX_COORDINATE = 2**30
 MAX_CELLS = 2**62
 MAX_TABLE_CELLS = 2**25  # a larger box is searched by bisection: 128 MiB of table at most
 
@@ -24,9 +25,9 @@ class CoordinateMap:
     """The voxels of a batch at one tensor stride, one row each.
 
     Args:
-        lattice: `[V, 3]` int64, coordinates divided by the tensor stride.
+        lattice: `[V, 3]` int32, coordinates divided by the tensor stride.
         batch: `[V]` int64, the cloud of each voxel.
-        origin: `[B, 3]` int64, lattice point of the corner cell of each cloud's box.
+        origin: `[B, 3]` int32, lattice point of the corner cell of each cloud's box.
         shape: cells of the box along x, y, z, margins included.
         tensor_stride: the spacing of the lattice, in units of the finest voxel.
     """
@@ -34,16 +35,17 @@ class CoordinateMap:
     def __init__(self, lattice: Tensor, batch: Tensor, origin: Tensor, shape: tuple[int, int, int], tensor_stride: int):
         self.lattice, self.batch, self.origin, self.shape = lattice, batch, origin, shape
         self.tensor_stride = tensor_stride
-        self.keys = self.key_of(lattice, batch)  # [V]
         self._table: Tensor | None = None
         self._sorted: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def from_coordinates(cls, coordinates: Tensor) -> CoordinateMap:
-        """The map at stride 1 of `coordinates [V, 4]` (batch first, integers), rows in the order given.
+    def from_coordinates(cls, coordinates: Tensor) -> tuple[CoordinateMap, Tensor | None]:
+        """The map at stride 1 of `coordinates [V, 4]` (batch first, integers), and the rows it took.
+
+        Of rows that share a voxel the first is taken; those taken stay in order, `[V']`, or None for all of them.
 
         Raises:
-            ValueError: no voxels, a cloud without voxels, or clouds too far apart for 64-bit keys.
+            ValueError: no voxels, a cloud without voxels, or coordinates that cannot be numbered.
         """
         if coordinates.ndim != 2 or coordinates.shape[1] != 4 or coordinates.dtype.is_floating_point:
             raise ValueError(
@@ -51,42 +53,54 @@ class CoordinateMap:
             )
         if len(coordinates) == 0:
             raise ValueError("the batch holds no voxels at all")
-        batch, lattice = coordinates[:, 0].long(), coordinates[:, 1:].long()
-        first, last = torch.stack([batch.min(), batch.max()]).tolist()
+        batch, lattice = coordinates[:, 0].long(), coordinates[:, 1:]
+        # There are at most V clouds: sizes do not wait for their number, and the host asks the device only once.
+        cloud = batch.clamp(0, len(batch) - 1)
+        rows = cloud[:, None].expand(-1, 3)
+        low = torch.zeros_like(lattice).scatter_reduce(0, rows, lattice, "amin", include_self=False)  # [V, 3]
+        high = torch.zeros_like(lattice).scatter_reduce(0, rows, lattice, "amax", include_self=False)
+        occupied = torch.zeros_like(cloud).scatter(0, cloud, 1)
+        shape = (high - low).amax(0) + 1 + 2 * MARGIN
+        origin = low - MARGIN
+        order, is_first = first_of_each(_keys(lattice - origin[cloud], cloud, shape))
+        summary = [batch.amin(), batch.amax(), occupied.sum(), is_first.sum(), lattice.amin(), lattice.amax(), *shape]
+        first, last, clouds, voxels, lowest, highest, *cells = torch.stack([n.long() for n in summary]).tolist()
         if first < 0:
             raise ValueError(f"coordinates: batch index {first} is negative")
-        rows = batch[:, None].expand(-1, 3)
-        low = lattice.new_full((last + 1, 3), torch.iinfo(torch.int64).max)
-        low = low.scatter_reduce(0, rows, lattice, "amin")  # [B, 3]
-        high = lattice.new_full((last + 1, 3), torch.iinfo(torch.int64).min)
-        high = high.scatter_reduce(0, rows, lattice, "amax")
-        extent = high - low + 1  # a cloud without voxels wraps around to an extent of 2
-        voxels = torch.bincount(batch, minlength=last + 1)
-        summary = torch.cat([extent.amax(0), voxels.amin(0, keepdim=True)]).tolist()
-        if summary[3] == 0:
-            empty = (voxels == 0).nonzero().flatten().tolist()
+        if clouds != last + 1:
+            empty = sorted(set(range(last + 1)) - set(batch.tolist()))
             raise ValueError(f"clouds without voxels in the batch: numbers {empty}")
-        shape = tuple(cells + 2 * MARGIN for cells in summary[:3])
-        if (last + 1) * shape[0] * shape[1] * shape[2] >= MAX_CELLS:
-            raise ValueError(f"a batch of {last + 1} clouds that span {shape} voxels cannot be numbered in 64 bits")
-        return cls(lattice, batch, low - MARGIN, shape, tensor_stride=1)
+        if lowest < -MAX_COORDINATE or highest > MAX_COORDINATE:
+            raise ValueError(f"coordinates from {lowest} to {highest}: they must lie within +-{MAX_COORDINATE}")
+        if clouds * cells[0] * cells[1] * cells[2] >= MAX_CELLS:
+            raise ValueError(f"a batch of {clouds} clouds that span {cells} voxels cannot be numbered in 64 bits")
+        finest = cls(lattice.int(), batch, origin[:clouds].int(), tuple(cells), tensor_stride=1)
+        if voxels == len(coordinates):
+            return finest, None
+        taken = torch.empty_like(is_first).scatter(0, order, is_first).nonzero_static(size=voxels).squeeze(1)
+        return finest.select(taken), taken
 
     @property
     def coordinates(self) -> Tensor:
         """`[V, 4]` int32: batch, x, y, z in units of the finest voxel."""
-        return torch.cat([self.batch[:, None], self.lattice * self.tensor_stride], dim=1).int()
+        return torch.cat([self.batch[:, None].int(), self.lattice * self.tensor_stride], dim=1)
 
     @property
     def batch_size(self) -> int:
         return len(self.origin)
 
+    @property
+    def num_cells(self) -> int:
+        """Cells of all boxes: keys count from 0 to here."""
+        return self.batch_size * self.shape[0] * self.shape[1] * self.shape[2]
+
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.batch)
 
     def key_of(self, lattice: Tensor, batch: Tensor) -> Tensor:
-        """Keys `[...]` of lattice points `[..., 3]` of the clouds `batch [...]`."""
-        x, y, z = (lattice - self.origin[batch]).unbind(-1)
-        return ((batch * self.shape[0] + x) * self.shape[1] + y) * self.shape[2] + z
+        """Keys `[...]` of lattice points `[..., 3]` of the clouds `batch [...]`: int32 where they fit, else int64."""
+        keys = _keys(lattice - self.origin[batch], batch, self.shape)
+        return keys.int() if self.num_cells < 2**31 else keys
 
     def key_step(self, offsets: Tensor) -> Tensor:
         """What lattice `offsets [K, 3]` add to a key: `[K]`."""
@@ -94,16 +108,15 @@ class CoordinateMap:
 
     def strided(self, ratio: int) -> CoordinateMap:
         """The map of the unique `floor(lattice / ratio)`, rows in the order of their keys."""
-        origin = (self.origin + MARGIN).div(ratio, rounding_mode="floor") - MARGIN
-        shape = tuple((cells - 2 * MARGIN - 1) // ratio + 2 + 2 * MARGIN for cells in self.shape)
         coarse = CoordinateMap(
             self.lattice.div(ratio, rounding_mode="floor"),
             self.batch,
-            origin,
-            shape,
+            (self.origin + MARGIN).div(ratio, rounding_mode="floor") - MARGIN,
+            tuple((cells - 2 * MARGIN - 1) // ratio + 2 + 2 * MARGIN for cells in self.shape),
             self.tensor_stride * ratio,
         )
-        return coarse.select(unique_rows(coarse.keys))
+        order, is_first = first_of_each(coarse.key_of(coarse.lattice, coarse.batch))
+        return coarse.select(order[is_first])
 
     def select(self, rows: Tensor) -> CoordinateMap:
         """The map of some of the rows `[V']`, in their order."""
@@ -114,22 +127,30 @@ class CoordinateMap:
 
         A table of all cells answers at once while the box is small; bisection does where it is not.
         """
-        cells = self.batch_size * self.shape[0] * self.shape[1] * self.shape[2]
-        if cells <= MAX_TABLE_CELLS:
+        if self.num_cells <= MAX_TABLE_CELLS:
             if self._table is None:
-                self._table = torch.full((cells,), -1, dtype=torch.int32, device=keys.device)
-                self._table[self.keys] = torch.arange(len(self), dtype=torch.int32, device=keys.device)
-            return self._table[keys]
+                self._table = torch.full((self.num_cells,), -1, dtype=torch.int32, device=keys.device)
+                self._table[self.key_of(self.lattice, self.batch)] = torch.arange(
+                    len(self), dtype=torch.int32, device=keys.device
+                )
+            return self._table.index_select(0, keys.flatten()).view(keys.shape)
         if self._sorted is None:
-            keys_in_order, rows_in_order = self.keys.sort()
+            keys_in_order, rows_in_order = self.key_of(self.lattice, self.batch).sort()
             self._sorted = keys_in_order, rows_in_order.int()
         sorted_keys, rows = self._sorted
         place = torch.searchsorted(sorted_keys, keys).clamp_(max=len(self) - 1)
         return torch.where(sorted_keys[place] == keys, rows[place], -1)
 
 
-def unique_rows(keys: Tensor) -> Tensor:
-    """The row at which each different key of `keys [V]` stands first, in the order of the keys: `[V']`."""
-    unique, inverse = torch.unique(keys, return_inverse=True)
-    rows = torch.arange(len(keys), device=keys.device)
-    return rows.new_full(unique.shape, len(keys)).scatter_reduce(0, inverse, rows, "amin")
+def _keys(cells: Tensor, batch: Tensor, shape: Tensor | tuple[int, int, int]) -> Tensor:
+    """Keys `[...]` of cells `[..., 3]` counted from the corners of their clouds' boxes."""
+    x, y, z = cells.unbind(-1)
+    return ((batch * shape[0] + x) * shape[1] + y) * shape[2] + z
+
+
+def first_of_each(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of `keys [V]` sorted by key, `[V]`, and which of them stand first among those of the same key."""
+    keys_in_order, rows = keys.sort(stable=True)
+    is_first = torch.ones_like(rows, dtype=torch.bool)
+    torch.ne(keys_in_order[1:], keys_in_order[:-1], out=is_first[1:])
+    return rows, is_first

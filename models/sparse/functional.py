@@ -1,8 +1,9 @@
 """What sparse layers do to features `[V, C]`, given the rows that meet (`KernelMap`) or belong together.
 
 The convolution is `out[u] = sum_d W_d^T x[u + d]` over the offsets d where a voxel is (Choy et al. 2019, eq. 3). Its
-two forms below give the same numbers. Both gather rows again in the backward pass instead of keeping them, so that
-memory stays that of the features.
+three forms below give the same numbers and differ in what they are fast at. All gather rows again in the backward
+pass instead of keeping them, so that memory stays that of the features. Under autocast the matrix products run in
+its precision; they are summed, and pooled, in that of the features.
 """
 
 from __future__ import annotations
@@ -15,104 +16,178 @@ from torch import Tensor
 from models.sparse.kernel_map import KernelMap
 
 SHORT_ROW = 4  # input channels up to which gathering all K offsets of a voxel beats K small products
-CHUNK_BYTES = 2**25  # of gathered rows at a time: they should stay in cache
+SHORT_LIST = 32  # pairs at an offset up to which one batched product beats K small ones: they wait for the weights
+CHUNK_BYTES = 2**20  # of gathered rows at a time: they should stay in cache
 
 
 def convolution(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
     """Generalised sparse convolution: features `[V_in, Cin]`, kernel `[K, Cin, Cout]` -> `[V_out, Cout]`."""
-    form = _TableConvolution if features.shape[1] <= SHORT_ROW else _PairConvolution
-    return form.apply(features, kernel, kernel_map)
+    if features.shape[1] <= SHORT_ROW:
+        form = _TableConvolution
+    elif kernel_map.longest <= SHORT_LIST:
+        form = _BatchedConvolution
+    else:
+        form = _PairConvolution
+    return form.apply(features, kernel, kernel_map, _product_dtype(features))
+
+
+def _product_dtype(features: Tensor) -> torch.dtype:
+    """The precision of matrix products: that of autocast where it is on."""
+    device = features.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
+
+
+def _product_into(output: Tensor, a: Tensor, b: Tensor) -> None:
+    """`output[:] = a @ b`, without a copy where the precision is the same."""
+    if output.dtype == a.dtype:
+        torch.mm(a, b, out=output)
+    else:
+        output.copy_(torch.mm(a, b))
 
 
 class _PairConvolution(torch.autograd.Function):
     """Gather, matrix product and scatter, offset by offset: no work where no voxel is."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-        ctx.save_for_backward(features, kernel)
+    def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap, dtype: torch.dtype) -> Tensor:
+        x, weights = features.to(dtype), kernel.to(dtype)
+        ctx.save_for_backward(x, weights)
         ctx.kernel_map = kernel_map
-        if kernel_map.identity is None:
-            output = features.new_zeros(kernel_map.num_outputs, kernel.shape[2])
-        else:
-            output = features @ kernel[kernel_map.identity]
-        for d, in_rows, out_rows in _met(kernel_map):
-            output.index_add_(0, out_rows, features.index_select(0, in_rows) @ kernel[d])
+        output = features.new_zeros(kernel_map.num_outputs, kernel.shape[2])
+        if kernel_map.identity is not None:
+            _product_into(output, x, weights[kernel_map.identity])
+        for weight, in_rows, out_rows in zip(weights, *kernel_map.pairs, strict=True):
+            if len(in_rows):
+                output.index_add_(0, out_rows, torch.mm(x.index_select(0, in_rows), weight).to(output.dtype))
         return output
 
     @staticmethod
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        features, kernel = ctx.saved_tensors
-        need_features, need_kernel, _ = ctx.needs_input_grad
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, weights = ctx.saved_tensors
+        grad = grad_output.to(x.dtype)
         identity = ctx.kernel_map.identity
-        grad_features = grad_kernel = None
-        if need_features:
-            grad_features = torch.zeros_like(features) if identity is None else grad_output @ kernel[identity].T
-        if need_kernel:
-            grad_kernel = torch.zeros_like(kernel)
+        grad_x = grad_output.new_zeros(x.shape) if ctx.needs_input_grad[0] else None
+        grad_kernel = grad_output.new_empty(weights.shape) if ctx.needs_input_grad[1] else None
+        if grad_x is not None and identity is not None:
+            _product_into(grad_x, grad, weights[identity].T)
+        for d, (in_rows, out_rows) in enumerate(zip(*ctx.kernel_map.pairs, strict=True)):
+            if len(in_rows):
+                grad_rows = grad.index_select(0, out_rows)  # [M_d, Cout]
+                if grad_x is not None:
+                    grad_x.index_add_(0, in_rows, torch.mm(grad_rows, weights[d].T).to(grad_x.dtype))
+                if grad_kernel is not None:
+                    _product_into(grad_kernel[d], x.index_select(0, in_rows).T, grad_rows)
+            elif grad_kernel is not None and d != identity:
+                grad_kernel[d] = 0
+        if grad_kernel is not None and identity is not None:
+            _product_into(grad_kernel[identity], x.T, grad)
+        return grad_x, grad_kernel, None, None
+
+
+class _BatchedConvolution(torch.autograd.Function):
+    """The same for all offsets at once, lists of pairs filled up to the same length with a row of zeros."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap, dtype: torch.dtype) -> Tensor:
+        x, weights = features.to(dtype), kernel.to(dtype)
+        ctx.save_for_backward(x, weights)
+        ctx.kernel_map = kernel_map
+        in_rows, out_rows = kernel_map.padded_pairs  # [K, M]
+        output = features.new_zeros(kernel_map.num_outputs + 1, kernel.shape[2])
+        if kernel_map.identity is not None:
+            _product_into(output[:-1], x, weights[kernel_map.identity])
+        products = torch.bmm(_gather_padded(x, in_rows), weights)  # [K, M, Cout]
+        return output.index_add_(0, out_rows.flatten(), products.flatten(0, 1).to(output.dtype))[:-1]
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, weights = ctx.saved_tensors
+        grad = grad_output.to(x.dtype)
+        identity, (in_rows, out_rows) = ctx.kernel_map.identity, ctx.kernel_map.padded_pairs
+        grad_rows = _gather_padded(grad, out_rows)  # [K, M, Cout]
+        grad_x = grad_kernel = None
+        if ctx.needs_input_grad[0]:
+            grad_x = grad_output.new_zeros(len(x) + 1, x.shape[1])
             if identity is not None:
-                torch.mm(features.T, grad_output, out=grad_kernel[identity])
-        for d, in_rows, out_rows in _met(ctx.kernel_map):
-            grad_rows = grad_output.index_select(0, out_rows)  # [M_d, Cout]
-            if need_features:
-                grad_features.index_add_(0, in_rows, grad_rows @ kernel[d].T)
-            if need_kernel:
-                torch.mm(features.index_select(0, in_rows).T, grad_rows, out=grad_kernel[d])
-        return grad_features, grad_kernel, None
+                _product_into(grad_x[:-1], grad, weights[identity].T)
+            products = torch.bmm(grad_rows, weights.transpose(1, 2))  # [K, M, Cin]
+            grad_x = grad_x.index_add_(0, in_rows.flatten(), products.flatten(0, 1).to(grad_x.dtype))[:-1]
+        if ctx.needs_input_grad[1]:
+            products = torch.bmm(_gather_padded(x, in_rows).transpose(1, 2), grad_rows)
+            grad_kernel = products.to(grad_output.dtype)
+            if identity is not None:
+                _product_into(grad_kernel[identity], x.T, grad)
+        return grad_x, grad_kernel, None, None
 
 
-def _met(kernel_map: KernelMap) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """The offsets at which voxels meet, with their input and output rows."""
-    pairs = kernel_map.pairs
-    for d, (in_rows, out_rows) in enumerate(zip(pairs.in_rows, pairs.out_rows, strict=True)):
-        if len(in_rows):
-            yield d, in_rows, out_rows
+def _gather_padded(features: Tensor, rows: Tensor) -> Tensor:
+    """Rows `[K, M]` of features `[V, C]` followed by a row of zeros: `[K, M, C]`."""
+    padded = torch.nn.functional.pad(features, (0, 0, 0, 1))
+    return padded.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 class _TableConvolution(torch.autograd.Function):
     """All K offsets of an output voxel gathered side by side, zeros where no voxel is: one matrix product."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-        ctx.save_for_backward(features, kernel)
+    def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap, dtype: torch.dtype) -> Tensor:
+        x, weights = features.to(dtype), kernel.to(dtype)
+        ctx.save_for_backward(x, weights)
         ctx.kernel_map = kernel_map
         output = features.new_empty(kernel_map.num_outputs, kernel.shape[2])
-        for part, columns in _columns(features, kernel_map):
-            torch.mm(columns, kernel.flatten(0, 1), out=output[part])
+        for part, _, columns in _columns(x, kernel_map):
+            _product_into(output[part], columns, weights.flatten(0, 1))
         return output
 
     @staticmethod
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        features, kernel = ctx.saved_tensors
-        need_features, need_kernel, _ = ctx.needs_input_grad
-        grad_features = features.new_zeros(len(features) + 1, features.shape[1]) if need_features else None
-        grad_kernel = torch.zeros_like(kernel) if need_kernel else None
-        for part, columns in _columns(features, ctx.kernel_map):
-            if need_features:
-                grad_columns = grad_output[part] @ kernel.flatten(0, 1).T  # [V_part, K * Cin]
-                rows = ctx.kernel_map.table[part].flatten() + 1
-                grad_features.index_add_(0, rows, grad_columns.view(-1, features.shape[1]))
-            if need_kernel:
-                grad_kernel.flatten(0, 1).addmm_(columns.T, grad_output[part])
-        return grad_features[1:] if need_features else None, grad_kernel, None
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, weights = ctx.saved_tensors
+        grad = grad_output.to(x.dtype)
+        grad_x = grad_output.new_zeros(len(x) + 1, x.shape[1]) if ctx.needs_input_grad[0] else None
+        grad_kernel = grad_output.new_zeros(weights.shape) if ctx.needs_input_grad[1] else None
+        for part, rows, columns in _columns(x, ctx.kernel_map):
+            if grad_x is not None:
+                grad_columns = torch.mm(grad[part], weights.flatten(0, 1).T)  # [V_part, K * Cin]
+                grad_x.index_add_(0, rows, grad_columns.view(-1, x.shape[1]).to(grad_x.dtype))
+            if grad_kernel is not None:
+                grad_kernel.flatten(0, 1).add_(torch.mm(columns.T, grad[part]))
+        return grad_x[1:] if grad_x is not None else None, grad_kernel, None, None
 
 
-def _columns(features: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]]:
-    """Parts of the outputs, each with its gathered inputs `[V_part, K * Cin]`."""
-    padded = torch.cat([features.new_zeros(1, features.shape[1]), features])  # row 0 stands for "no voxel"
-    table = kernel_map.table
-    size = max(1, CHUNK_BYTES // (table.shape[1] * features.shape[1] * features.element_size()))
-    for start in range(0, len(table), size):
+def _columns(features: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Parts of the outputs, each with the rows of its inputs `[V_part * K]` and their features `[V_part, K * Cin]`.
+
+    Rows count from 1: row 0 of the padded features stands for "no voxel".
+    """
+    padded = torch.cat([features.new_zeros(1, features.shape[1]), features])
+    width = len(kernel_map.offsets) * features.shape[1]
+    size = max(1, CHUNK_BYTES // (width * features.element_size()))
+    for start in range(0, kernel_map.num_outputs, size):
         part = slice(start, start + size)
-        rows = table[part] + 1  # [V_part, K]
-        yield part, padded.index_select(0, rows.flatten()).view(len(rows), -1)
+        rows = kernel_map.table(part).flatten().long().add_(1)  # index_select is three times as fast with int64
+        yield part, rows, padded.index_select(0, rows).view(-1, width)
+
+
+class _AveragePool(torch.autograd.Function):
+    """Mean of the inputs of each output, where every input has one output."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor, kernel_map: KernelMap) -> Tensor:
+        ctx.kernel_map = kernel_map
+        exact = torch.promote_types(features.dtype, torch.float32)
+        total = features.new_zeros(kernel_map.num_outputs, features.shape[1], dtype=exact)
+        total.index_add_(0, kernel_map.parents, features.to(exact))
+        return total.div_(kernel_map.inputs_per_output[:, None]).to(features.dtype)
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor, None]:
+        share = grad_output / ctx.kernel_map.inputs_per_output[:, None]
+        return share.index_select(0, ctx.kernel_map.parents), None
 
 
 def average_pool(features: Tensor, kernel_map: KernelMap) -> Tensor:
     """Mean of the voxels present under an even kernel as large as its stride: `[V_in, C]` -> `[V_out, C]`."""
-    total = features.new_zeros(kernel_map.num_outputs, features.shape[1])
-    total = total.index_add(0, kernel_map.parents, features)
-    present = torch.bincount(kernel_map.parents, minlength=kernel_map.num_outputs)
-    return total / present[:, None].to(total.dtype)
+    return _AveragePool.apply(features, kernel_map)
 
 
 def global_max_pool(features: Tensor, batch: Tensor, batch_size: int) -> Tensor:

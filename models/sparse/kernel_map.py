@@ -7,17 +7,17 @@ centred for odd kernel sizes and count from zero for even ones, the first spatia
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from models.sparse.coordinates import MARGIN, CoordinateMap
 
 
-@dataclass(frozen=True)
-class Pairs:
+class Pairs(NamedTuple):
     """M pairs of an input and an output row that meet, in the order of the offset at which they do.
 
     in_rows, out_rows: for each of the K offsets `[M_d]` int64; no row stands twice at one offset.
@@ -42,7 +42,7 @@ class KernelMap:
         self.ratio = target.tensor_stride // source.tensor_stride
         if max(self.ratio - 1 + kernel_size // 2, kernel_size - 1) > MARGIN:
             raise ValueError(f"kernel size {kernel_size} at stride {self.ratio} reaches beyond {MARGIN} voxels")
-        self.offsets = kernel_offsets(kernel_size, target.keys.device)  # [K, 3]
+        self.offsets = kernel_offsets(kernel_size, target.batch.device)  # [K, 3]
         self.is_partition = kernel_size == self.ratio and kernel_size % 2 == 0  # every input has one output
         # At stride 1 the middle offset of an odd kernel joins every voxel with itself.
         self.identity = len(self.offsets) // 2 if source is target and kernel_size % 2 else None
@@ -55,25 +55,43 @@ class KernelMap:
     def _keys(self) -> tuple[Tensor, Tensor]:
         """Key of the input cell at the corner of every output voxel `[V_out]`, and what each offset adds `[K]`."""
         corner = self.source.key_of(self.target.lattice * self.ratio, self.target.batch)
-        return corner, self.source.key_step(self.offsets)
+        return corner, self.source.key_step(self.offsets).to(corner.dtype)
 
-    @cached_property
-    def table(self) -> Tensor:
-        """The input row at each offset of each output, -1 where there is none: `[V_out, K]` int32."""
+    def table(self, outputs: slice = slice(None)) -> Tensor:
+        """The input row at each offset of some outputs, -1 where there is none: `[V_part, K]` int32."""
         corner, step = self._keys
-        return self.source.find(corner[:, None] + step)
+        return self.source.find(corner[outputs, None] + step)
 
     @cached_property
     def pairs(self) -> Pairs:
-        """The same as pairs; the offset `identity`, if there is one, is left empty."""
+        """All that meet, as pairs; the offset `identity`, if there is one, is left empty."""
         corner, step = self._keys
         table = self.source.find(step[:, None] + corner)  # [K, V_out]
         if self.identity is not None:
             table[self.identity] = -1
-        offset, out_rows = (table >= 0).nonzero(as_tuple=True)  # [M], offset by offset
+        met = table >= 0
+        counts = met.sum(dim=1).tolist()
+        offset, out_rows = met.nonzero_static(size=sum(counts)).unbind(1)  # [M], offset by offset
         in_rows = table[offset, out_rows].long()
-        counts = torch.bincount(offset, minlength=len(step)).tolist()
-        return Pairs(in_rows.split(counts), out_rows.split(counts))
+        return Pairs(in_rows.split(counts), out_rows.contiguous().split(counts))
+
+    @property
+    def longest(self) -> int:
+        """The most pairs at one offset."""
+        return max(map(len, self.pairs.in_rows))
+
+    @cached_property
+    def padded_pairs(self) -> tuple[Tensor, Tensor]:
+        """The pairs as input and output rows `[K, longest]`; the rows after the last voxel fill up short lists."""
+        rows = ((self.pairs.in_rows, len(self.source)), (self.pairs.out_rows, len(self.target)))
+        return tuple(pad_sequence(lists, batch_first=True, padding_value=fill) for lists, fill in rows)
+
+    @cached_property
+    def inputs_per_output(self) -> Tensor:
+        """How many inputs each output has, for an even kernel as large as its stride: `[V_out]` int64."""
+        return torch.zeros(self.num_outputs, dtype=torch.long, device=self.parents.device).scatter_add(
+            0, self.parents, torch.ones_like(self.parents)
+        )
 
     @cached_property
     def parents(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.sparse.coordinates import CoordinateMap, unique_rows
+from models.sparse.coordinates import CoordinateMap
 from models.sparse.kernel_map import KernelMap
 
 
@@ -31,8 +31,8 @@ class CoordinateManager:
         if 0 not in self._maps:
             finest = next(iter(self._maps.values()))
             clouds = torch.arange(finest.batch_size, device=finest.batch.device)
-            self._maps[0] = CoordinateMap.from_coordinates(torch.nn.functional.pad(clouds[:, None], (0, 3)))
-            self._maps[0].tensor_stride = 0
+            zero = torch.zeros_like(finest.origin)
+            self._maps[0] = CoordinateMap(zero, clouds, zero, (1, 1, 1), tensor_stride=0)
         return self._maps[0]
 
     def kernel_map(self, tensor_stride: int, stride: int, kernel_size: int) -> KernelMap:
@@ -63,11 +63,9 @@ class SparseTensor:
             if coordinates is None or len(coordinates) != len(features):
                 rows = None if coordinates is None else len(coordinates)
                 raise ValueError(f"features have {len(features)} rows, coordinates {rows}")
-            finest = CoordinateMap.from_coordinates(coordinates)
-            first = unique_rows(finest.keys)
-            if len(first) < len(features):
-                first = first.sort().values  # rows stay in the order given
-                finest, features = finest.select(first), features[first]
+            finest, taken = CoordinateMap.from_coordinates(coordinates)
+            if taken is not None:
+                features = features[taken]
             coordinate_manager = CoordinateManager(finest)
         self.F = features
         self.coordinate_manager = coordinate_manager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
+import re
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -82,12 +83,19 @@ def peak_memory(name: str, clouds: int, voxels: int, device: torch.device) -> fl
 
 
 def _peak_memory(name: str, clouds: int, voxels: int, device: str) -> float:
+    step(name, shells(1, 100), torch.device(device))()  # loads the code it runs
     run = step(name, shells(clouds, voxels), torch.device(device))
     if device.startswith("cuda"):
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         run()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here (proc(5))
+    before = _process_mib("VmRSS")
     run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return _process_mib("VmHWM") - before
+
+
+def _process_mib(field: str) -> float:
+    """A line of this process's status, in MiB: `VmRSS` is what it holds, `VmHWM` the most it held."""
+    return int(re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) / 2**10
