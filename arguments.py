@@ -13,6 +13,7 @@ from models.backend import BACKENDS
 from models.separator import ACTIVATIONS, FRAME_POOLS
 from utils.errors import InputError
 from utils.files import read_json
+from utils.metrics import BSS_EVAL
 from utils.options import ArgumentParser, real, switch, whole
 from utils.spectrogram import LOG_BINS
 
@@ -123,6 +124,12 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     add("--overwrite", type=switch, default=0, help="1: train into a folder that already holds a run")
     add("--disp_iter", type=whole(1), default=20, help="iterations from one line of a log file to the next")
     add("--eval_epoch", type=whole(1), default=1, help="epochs from one evaluation to the next")
+    add(
+        "--bss_eval",
+        default="fast",
+        choices=list(BSS_EVAL),
+        help="how SDR, SIR and SAR are computed; mir_eval: by mir_eval itself, slower, to the same numbers",
+    )
     add("--num_vis", type=whole(0), default=40, help="mixtures whose pictures and sounds are written")
 
 

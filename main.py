@@ -20,10 +20,11 @@ from models.separator import Separation
 from utils import checkpoint
 from utils.errors import InputError, run_command
 from utils.meters import Mean
-from utils.metrics import bss_eval
+from utils.metrics import score
 from utils.optimizer import build_optimizer, build_schedule
 from utils.progress import Progress, say
 from utils.results import (
+    SCORES,
     EvaluationTable,
     format_summary,
     is_empty,
@@ -82,7 +83,7 @@ def train(options: argparse.Namespace) -> None:
             if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
                 summary = evaluate(separator, val_loader, run, options, epoch=epoch)
                 record(history["val"], epoch, summary)
-                for name in ("loss", "sdr", "sir", "sar", "sdr_mixture", "sdr_improvement"):
+                for name in ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement"):
                     writer.add_scalar(f"val/{name}", summary[name], epoch)
                 say(f"epoch {epoch}\n{format_summary(summary)}")
                 save(separator, run, history)
@@ -129,18 +130,19 @@ def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argp
         result = separator(batch.mixture, batch.clouds, batch.sources)
         estimates = separator.apply_masks(result.spectrum, result.masks)  # [N, B, L']
         length = estimates.shape[-1]
+        sources, mixture = batch.sources[..., :length], batch.mixture[..., :length]  # [N, B, L'], [B, L']
         table.loss.add(result.loss.item(), len(batch))
-        waves = [wave.cpu().numpy() for wave in (batch.sources[..., :length], estimates, batch.mixture[..., :length])]
+        scores = score(sources, estimates, mixture, options.bss_eval)
         for b, draws in enumerate(batch.draws):
-            sources, estimate, mixture = waves[0][:, b], waves[1][:, b], waves[2][b]
             made_of = {"index": batch.indices[b], "window_samples": options.audLen, **describe(draws)}
-            table.add(made_of, bss_eval(sources, estimate, mixture))
+            table.add(made_of, scores[b])
             if len(table.rows) <= options.num_vis:
                 names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
                 folder = run / "visualization" / f"{batch.indices[b]:04d}_{names}"
-                write_visuals(folder, separator, result, b, draws, sources, estimate, mixture, options.audRate)
-    settings = {name: getattr(options, name) for name in ("list_val", "seed", "num_mix", "num_frames", "audLen")}
-    table.write(run, **settings, **about)
+                waves = (wave[..., b, :].cpu().numpy() for wave in (sources, estimates, mixture))
+                write_visuals(folder, separator, result, b, draws, *waves, options.audRate)
+    settings = ("list_val", "seed", "num_mix", "num_frames", "audLen", "bss_eval")
+    table.write(run, **{name: getattr(options, name) for name in settings}, **about)
     return table.summary()
 
 

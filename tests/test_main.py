@@ -114,13 +114,24 @@ def test_evaluation_of_a_run(tree, run):
     assert result.returncode == 0, result.stderr
     summary, rows = metrics(run)
     assert summary["n_mixtures"] == summary["n_scored"] == len(rows) == 3 and summary["list_val"] == "data/test.csv"
-    for name in ("sdr", "sir", "sar", "sdr_mixture"):
+    for name in ("sdr", "sir", "sar", "sdr_mixture", "si_sdr", "si_sdr_mixture"):
         assert summary[name] == pytest.approx(sum(float(row[name]) for row in rows) / 3)
         assert float(rows[0][name]) == pytest.approx((float(rows[0][f"{name}_1"]) + float(rows[0][f"{name}_2"])) / 2)
     assert summary["sdr_improvement"] == pytest.approx(summary["sdr"] - summary["sdr_mixture"])
+    assert summary["bss_eval"] == "fast" and summary["unscored"] == []
+    assert sum(part["n"] for part in summary["per_pair"].values()) == 3
+    assert sum(part["n"] for part in summary["per_instrument"].values()) == 6
+    assert "SI-SDR" in result.stdout and "3 of 3 mixtures scored, 0 unscored" in result.stdout
     assert {"audio_1", "window_start_2", "frames_path_1", "frames_2", "instrument_1"} <= set(rows[0])
     again = main(root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0")
     assert again.returncode == 0 and metrics(run) == (summary, rows)
+    by_mir_eval = main(
+        *(root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0"),
+        *("--bss_eval", "mir_eval"),
+    )
+    assert by_mir_eval.returncode == 0 and metrics(run)[0]["bss_eval"] == "mir_eval"
+    for name in ("sdr", "sir", "sar", "sdr_mixture"):
+        assert metrics(run)[0][name] == pytest.approx(summary[name], abs=1e-4)
     workers = main(
         root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0", "--workers", "2"
     )

@@ -12,7 +12,7 @@ from reference import VECTORS, load_case
 
 from models import ModelBuilder
 from models.minkowski_net import SparseResNet18Classifier
-from utils.metrics import bss_eval
+from utils.metrics import score
 from utils.optimizer import build_optimizer
 
 CASES = ["separator_2mix_rgb", "separator_3mix_depth_ratio_unet5"]
@@ -56,12 +56,9 @@ def test_evaluation(name):
         close(result.sound_features[..., ::32, ::32], numbers["sound_features"])
         close(separator.vision(*case.clouds[0]), numbers["vision_source0_per_frame"])
         for masks, key in ((result.masks, "metrics_"), (result.targets, "oracle_metrics_")):
-            estimates = separator.apply_masks(result.spectrum, masks).numpy()
+            estimates = separator.apply_masks(result.spectrum, masks)
             length = estimates.shape[-1]
-            scores = [
-                bss_eval(case.sources[:, b, :length].numpy(), estimates[:, b], case.mixture[b, :length].numpy())
-                for b in range(estimates.shape[1])
-            ]
+            scores = score(case.sources[..., :length], estimates, case.mixture[..., :length])
             means = [np.mean([getattr(s, m) for s in scores]) for m in ("sdr_mixture", "sdr", "sir", "sar")]
             close(means, numbers[key + "sdrmix_sdr_sir_sar"])
 

@@ -1,42 +1,61 @@
-"""BSS Eval v3: how good separated waveforms are (Vincent, Gribonval, Fevotte, IEEE TASLP 2006)."""
+"""How good separated waveforms are: BSS Eval v3 and SI-SDR, beside those of the unprocessed mixture."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from mir_eval.separation import bss_eval_sources
+import torch
+from torch import Tensor
 
+from utils.bss_eval import fast_bss_eval, mir_eval_bss_eval
+
+BSS_EVAL = {"fast": fast_bss_eval, "mir_eval": mir_eval_bss_eval}
 SILENCE = 1e-5  # a waveform whose absolute sum is not above this cannot be scored
 
 
 @dataclass(frozen=True)
 class Scores:
-    """dB, each `[N]`: of the estimates, and SDR of the unprocessed mixture taken for every source."""
+    """dB, each `[N]`: of the estimates, and of the unprocessed mixture taken for every source."""
 
     sdr: np.ndarray
     sir: np.ndarray
     sar: np.ndarray
     sdr_mixture: np.ndarray
+    si_sdr: np.ndarray
+    si_sdr_mixture: np.ndarray
 
 
-def bss_eval(sources: np.ndarray, estimates: np.ndarray, mixture: np.ndarray) -> Scores | None:
-    """Scores of one mixture, with the 512-tap filters of BSS Eval v3 and no permutation.
+@torch.no_grad()
+def score(sources: Tensor, estimates: Tensor, mixture: Tensor, method: str = "fast") -> list[Scores | None]:
+    """Scores of every mixture of a batch, in float64 on the tensors' device (on the CPU if that is MPS).
 
     Args:
-        sources, estimates: `[N, L]`. mixture: `[L]`.
+        sources, estimates: `[N, B, L]`. mixture: `[B, L]`.
+        method: how BSS Eval is computed, `fast` or `mir_eval`.
 
     Returns:
-        The scores; None where a source or an estimate is silent.
+        B scores; None for a mixture in which a waveform is silent or not finite.
     """
-    everything = np.concatenate([sources, estimates, mixture[None]]).astype(np.float64)
-    if (np.abs(everything).sum(axis=1) <= SILENCE).any():
-        return None
+    device = torch.device("cpu") if mixture.device.type == "mps" else mixture.device  # MPS has no float64
+    waves = torch.cat([sources, estimates, mixture.unsqueeze(0)]).transpose(0, 1).to(device).double()  # [B, 2N + 1, L]
+    levels = waves.abs().sum(dim=-1)
+    scorable = ((levels > SILENCE) & levels.isfinite()).all(dim=1)  # [B]
+    if not scorable.any():
+        return [None] * len(scorable)
     n = len(sources)
-    sources, estimates, mixture = everything[:n], everything[n:-1], everything[-1:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # mir_eval 0.8 announces that 0.9 drops the module
-        sdr, sir, sar, _ = bss_eval_sources(sources, estimates, compute_permutation=False)
-        sdr_mixture = bss_eval_sources(sources, mixture.repeat(n, 0), compute_permutation=False)[0]
-    return Scores(sdr, sir, sar, sdr_mixture)
+    sources, estimates, mixture = waves[scorable].split([n, n, 1], dim=1)  # [B', N, L], [B', N, L], [B', 1, L]
+    sdr, sir, sar, sdr_mixture = BSS_EVAL[method](sources, estimates, mixture)
+    numbers = [sdr, sir, sar, sdr_mixture.squeeze(2), si_sdr(sources, estimates), si_sdr(sources, mixture)]
+    scored = iter(torch.stack(numbers, dim=1).cpu().numpy())  # B' times [6, N]
+    return [Scores(*next(scored)) if possible else None for possible in scorable.tolist()]
+
+
+def si_sdr(source: Tensor, estimate: Tensor) -> Tensor:
+    """Scale-invariant SDR in dB (Le Roux, Wisdom, Erdogan, Hershey, ICASSP 2019), `[..., L]`, `[..., L]` -> `[...]`.
+
+    The target is the projection of the estimate on the source. Means are not removed: a constant offset is an error.
+    """
+    scale = (estimate * source).sum(dim=-1, keepdim=True) / source.square().sum(dim=-1, keepdim=True)
+    target = scale * source
+    return 10 * torch.log10(target.square().sum(dim=-1) / (estimate - target).square().sum(dim=-1))

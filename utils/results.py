@@ -8,6 +8,7 @@ import math
 import platform
 import shutil
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +21,7 @@ from utils.files import replacing, write_json
 from utils.meters import Mean
 from utils.metrics import Scores
 
-SCORES = ("sdr_mixture", "sdr", "sir", "sar")
+SCORES = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -78,21 +79,47 @@ class EvaluationTable:
                 row[f"{name}_{n + 1}"] = "" if values is None else float(values[n])
         self.rows.append(row)
 
+    @property
+    def scored(self) -> list[dict]:
+        return [row for row in self.rows if row["scored"]]
+
     def summary(self) -> dict:
         """Mean loss and scores in dB, and how many mixtures there were and were scored."""
-        scored = [row for row in self.rows if row["scored"]]
-        means = {name: _mean([row[name] for row in scored]) for name in SCORES}
-        gain = _mean([row["sdr"] - row["sdr_mixture"] for row in scored])
-        counts = {"n_mixtures": len(self.rows), "n_scored": len(scored)}
-        return {"loss": self.loss.value, **means, "sdr_improvement": gain, **counts}
+        counts = {"n_mixtures": len(self.rows), "n_scored": len(self.scored)}
+        return {"loss": self.loss.value, **_means(self.scored), **counts}
+
+    def per_instrument(self) -> dict:
+        """Number and mean scores of the sources of each instrument."""
+        groups = defaultdict(list)
+        for row in self.scored:
+            for n in range(1, row["num_sources"] + 1):
+                groups[row[f"instrument_{n}"]].append({name: row[f"{name}_{n}"] for name in SCORES})
+        return _table(groups)
+
+    def per_combination(self) -> dict:
+        """Number and mean scores of the mixtures of the same instruments: `cello+violin`, in alphabetical order."""
+        groups = defaultdict(list)
+        for row in self.scored:
+            groups["+".join(sorted(_of_sources(row, "instrument")))].append(row)
+        return _table(groups)
 
     def write(self, run: Path, **about: object) -> None:
-        """Writes `metrics.json` (the summary and `about`) and `metrics.csv` (the rows)."""
-        numbers = {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in self.summary().items()
+        """Writes `metrics.json` (summary, `about`, tables by instruments, the unscored) and `metrics.csv` (the rows).
+
+        The scores by combination of instruments are `per_pair` where two sources make a mixture, else
+        `per_combination`; what is not finite becomes null.
+        """
+        combination = "per_pair" if self.rows[0]["num_sources"] == 2 else "per_combination"
+        content = {
+            **self.summary(),
+            **about,
+            "per_instrument": self.per_instrument(),
+            combination: self.per_combination(),
+            "unscored": [
+                {"index": row["index"], "audio": _of_sources(row, "audio")} for row in self.rows if not row["scored"]
+            ],
         }
-        write_json(run / "metrics.json", {**numbers, **about})
+        write_json(run / "metrics.json", _finite(content))
         with (
             replacing(run / "metrics.csv") as temporary,
             open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -102,18 +129,41 @@ class EvaluationTable:
             writer.writerows(self.rows)
 
 
+def _of_sources(row: dict, column: str) -> list[str]:
+    return [row[f"{column}_{n + 1}"] for n in range(row["num_sources"])]
+
+
+def _table(groups: dict[str, list[dict]]) -> dict:
+    return {name: {"n": len(groups[name]), **_means(groups[name])} for name in sorted(groups)}
+
+
+def _means(rows: list[dict]) -> dict:
+    means = {name: _mean([row[name] for row in rows]) for name in SCORES}
+    for name in ("sdr", "si_sdr"):
+        means[f"{name}_improvement"] = _mean([row[name] - row[f"{name}_mixture"] for row in rows])
+    return means
+
+
 def _mean(values: list[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def format_summary(summary: dict) -> str:
     """The summary as a small table: the mixture's own SDR beside that of the estimates."""
+    unscored = summary["n_mixtures"] - summary["n_scored"]
     lines = [
-        f"{'':12}{'SDR':>8}{'SIR':>8}{'SAR':>8}   dB",
-        f"{'mixture':12}{summary['sdr_mixture']:8.2f}{'':8}{'':8}",
-        f"{'separated':12}{summary['sdr']:8.2f}{summary['sir']:8.2f}{summary['sar']:8.2f}",
-        f"{'improvement':12}{summary['sdr_improvement']:8.2f}",
-        f"loss {summary['loss']:.4f}, {summary['n_scored']} of {summary['n_mixtures']} mixtures scored",
+        f"{'':12}{'SDR':>8}{'SIR':>8}{'SAR':>8}{'SI-SDR':>8}   dB",
+        f"{'mixture':12}{summary['sdr_mixture']:8.2f}{'':16}{summary['si_sdr_mixture']:8.2f}",
+        f"{'separated':12}" + "".join(f"{summary[name]:8.2f}" for name in ("sdr", "sir", "sar", "si_sdr")),
+        f"{'improvement':12}{summary['sdr_improvement']:8.2f}{'':16}{summary['si_sdr_improvement']:8.2f}",
+        f"loss {summary['loss']:.4f}, {summary['n_scored']} of {summary['n_mixtures']} mixtures scored, "
+        f"{unscored} unscored",
     ]
     return "\n".join(lines)
 
