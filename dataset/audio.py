@@ -42,12 +42,17 @@ def read_window(path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
         if start + length <= total:
             wave = _read_resampled(file, path, start, length, rate_hz)
         else:
-            wave = np.take(
-                _read_resampled(file, path, 0, total, rate_hz), np.arange(start, start + length), mode="wrap"
-            )
+            wave = cut_window(_read_resampled(file, path, 0, total, rate_hz), start, length)
     if not np.isfinite(wave).all():
         raise InputError(f"{path}: holds NaN or infinite samples")
     return wave
+
+
+def cut_window(wave: np.ndarray, start: int, length: int) -> np.ndarray:
+    """A copy of samples `start .. start + length` of a whole recording `[L]`, which starts over at its end."""
+    if start + length <= len(wave):
+        return wave[start : start + length].copy()
+    return np.take(wave, np.arange(start, start + length), mode="wrap")
 
 
 def _length_at(file: soundfile.SoundFile, rate_hz: int) -> int:

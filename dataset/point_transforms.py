@@ -1,15 +1,15 @@
 """Augmentations of clouds: drawn once for a source, applied alike to all its frames.
 
 Geometry: rotation about the vertical axis and tilt, translation, scale, shear, joined into one affine map.
-Colour: noise, brightness and saturation, with a single way to HSV and back.
+Colour: noise, then brightness and saturation in one step of HSV.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from scipy.spatial.transform import Rotation
 
 YAW_DEG, TILT_DEG = 180.0, 30.0
@@ -46,19 +46,35 @@ class PointAugmentation:
         return cls(
             matrix=rotation @ shear * scale,
             offset=translation @ shear * scale,
-            noise=np.sqrt(NOISE_VARIANCE) * strength,
+            noise=math.sqrt(NOISE_VARIANCE) * strength,
             value_shift=strength * rng.uniform(-VALUE_SHIFT, VALUE_SHIFT),
             saturation_shift=strength * rng.uniform(-SATURATION_SHIFT, SATURATION_SHIFT),
         )
 
     def move(self, xyz: np.ndarray) -> np.ndarray:
         """Points `[P, 3]` in metres, moved."""
-        return (xyz @ self.matrix + self.offset).astype(np.float32)
+        matrix, offset = self.matrix.astype(np.float32), self.offset.astype(np.float32)
+        return (matrix.T @ xyz.T + offset[:, None]).T
 
     def tint(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Colours `[P, 3]` in 0..1, changed; the noise of every point comes from `rng`."""
         noisy = rgb + self.noise * rng.standard_normal(rgb.shape, dtype=np.float32)
-        hsv = rgb_to_hsv(noisy.clip(0.0, 1.0))
-        hsv[:, 1] = (hsv[:, 1] + self.saturation_shift).clip(0.0, 1.0)
-        hsv[:, 2] = (hsv[:, 2] + self.value_shift).clip(0.0, 1.0)
-        return hsv_to_rgb(hsv).astype(np.float32)
+        return shift_hsv(noisy.clip(0.0, 1.0), self.saturation_shift, self.value_shift)
+
+
+def shift_hsv(rgb: np.ndarray, saturation_shift: float, value_shift: float) -> np.ndarray:
+    """Colours `[P, 3]` in 0..1 with shifted HSV saturation and value, both kept in 0..1.
+
+    With value v = max(r, g, b) and chroma c = v - min(r, g, b), every channel x is `v - v s (v - x) / c`, where the
+    saturation s is `c / v` and `(v - x) / c` is a matter of the hue alone. Only v and s change, so the hue needs no
+    angle. Greys have the hue of red, as by definition.
+    """
+    channels = np.ascontiguousarray(rgb.T)  # [3, P]
+    value = channels.max(axis=0)
+    chroma = value - channels.min(axis=0)
+    saturation = chroma / np.where(value > 0, value, 1)
+    of_hue = (value - channels) / np.where(chroma > 0, chroma, 1)
+    of_hue[1:, chroma == 0] = 1
+    value = (value + value_shift).clip(0.0, 1.0)
+    saturation = (saturation + saturation_shift).clip(0.0, 1.0)
+    return np.ascontiguousarray((value - value * saturation * of_hue).T)
