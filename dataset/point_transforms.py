@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 YAW_DEG, TILT_DEG = 180.0, 30.0
 TRANSLATION_M = 0.4
@@ -36,10 +35,10 @@ class PointAugmentation:
     def draw(cls, rng: np.random.Generator, strength: float = 1.0) -> PointAugmentation:
         """Draws one. Strength 1 is the paper's: yaw +-180 and tilt +-30 degrees, translation 0.4 N(0, 1) m, scale
         0.5..2, shear 0.1 N(0, 1), colour noise of variance 0.001, value +-0.2, saturation +-0.15; 0 is none."""
-        yaw = Rotation.from_rotvec([0.0, np.deg2rad(YAW_DEG * strength) * rng.uniform(-1, 1), 0.0])
+        yaw = rotation_matrix(np.array([0.0, 1.0, 0.0]), math.radians(YAW_DEG * strength) * rng.uniform(-1, 1))
         axis = rng.uniform(-0.5, 0.5, 3)
-        tilt = np.deg2rad(TILT_DEG * strength) * rng.uniform(-1, 1) * axis / np.linalg.norm(axis)
-        rotation = (Rotation.from_rotvec(tilt) * yaw).as_matrix().T
+        tilt = rotation_matrix(axis, math.radians(TILT_DEG * strength) * rng.uniform(-1, 1))
+        rotation = (tilt @ yaw).T
         translation = TRANSLATION_M * strength * rng.standard_normal(3)
         scale = rng.uniform(SCALE**-strength, SCALE**strength)
         shear = np.eye(3) + SHEAR * strength * rng.standard_normal((3, 3))
@@ -60,6 +59,13 @@ class PointAugmentation:
         """Colours `[P, 3]` in 0..1, changed; the noise of every point comes from `rng`."""
         noisy = rgb + self.noise * rng.standard_normal(rgb.shape, dtype=np.float32)
         return shift_hsv(noisy.clip(0.0, 1.0), self.saturation_shift, self.value_shift)
+
+
+def rotation_matrix(axis: np.ndarray, angle_rad: float) -> np.ndarray:
+    """`[3, 3]`, turns column vectors about `axis` `[3]`, of any length, by the right hand (Rodrigues' formula)."""
+    x, y, z = (axis / math.sqrt(axis @ axis)).tolist()
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + math.sin(angle_rad) * cross + (1.0 - math.cos(angle_rad)) * (cross @ cross)
 
 
 def shift_hsv(rgb: np.ndarray, saturation_shift: float, value_shift: float) -> np.ndarray:

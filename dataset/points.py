@@ -103,7 +103,8 @@ def voxelise(xyz: np.ndarray, features: np.ndarray, voxel_size_m: float) -> tupl
     Raises:
         InputError: points too far from the origin to be numbered.
     """
-    cells = np.floor(xyz.T.astype(np.float64) / voxel_size_m)  # [3, P]
+    cells = np.divide(xyz.T, voxel_size_m, dtype=np.float64)  # [3, P]
+    np.floor(cells, out=cells)
     low, high = cells.min(axis=1, keepdims=True), cells.max(axis=1, keepdims=True)
     if max(high.max(), -low.min()) > MAX_COORDINATE:
         farthest = np.abs(xyz).max()
