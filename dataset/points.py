@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,17 @@ from dataset.point_transforms import PointAugmentation
 from utils.errors import InputError
 
 MAX_COORDINATE = 2**16  # voxels from the origin on any axis: a batch of such clouds can still be numbered
+
+PLY_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
+    **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
+}
+USUAL_HEADER = re.compile(
+    rb"ply\nformat binary_(?P<order>little|big)_endian 1.0\n(?:(?:comment|obj_info)[^\n]*\n)*"
+    rb"element vertex (?P<count>\d+)\n(?P<properties>(?:property (?:%s) \w+\n)+)end_header\n"
+    % "|".join(PLY_TYPES).encode()
+)
 
 
 def read_cloud(path: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -36,7 +48,7 @@ def read_points(path: str) -> tuple[np.ndarray, np.ndarray | None]:
         InputError: as `read_cloud`.
     """
     try:
-        vertices = np.asarray(PlyData.read(path, mmap="c")["vertex"].data)
+        vertices = _read_vertices(path)
         xyz = np.stack([vertices[axis].astype(np.float32) for axis in "xyz"])  # [3, P]
         rgb = None
         if {"red", "green", "blue"} <= set(vertices.dtype.names):
@@ -53,6 +65,25 @@ def read_points(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     if not xyz.size:
         raise InputError(f"{path}: the cloud holds no points")
     return xyz.T, None if rgb is None else rgb.T
+
+
+def _read_vertices(path: str) -> np.ndarray:
+    """The vertices of a PLY file, a structured array `[P]`.
+
+    plyfile goes through headers letter by letter, which takes longer than reading the points: the usual kind of file,
+    binary and with plain vertices alone, is read here, every other by plyfile.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    header = USUAL_HEADER.match(content)
+    if header:
+        words = header["properties"].decode().split()  # property, type, name, property ...
+        order = "<" if header["order"] == b"little" else ">"
+        fields = [(name, order + PLY_TYPES[kind]) for kind, name in zip(words[1::3], words[2::3], strict=True)]
+        count, size = int(header["count"]), np.dtype(fields).itemsize
+        if len(content) - header.end() >= count * size:
+            return np.frombuffer(content, fields, count, header.end())
+    return np.asarray(PlyData.read(path, mmap="c")["vertex"].data)
 
 
 def to_unit(rgb: np.ndarray) -> np.ndarray:

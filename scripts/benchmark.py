@@ -9,13 +9,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.data import benchmark_data  # noqa: E402
 from benchmarks.sparse import benchmark_sparse  # noqa: E402
 
 from utils.errors import run_command  # noqa: E402
 from utils.files import replacing  # noqa: E402
 from utils.options import ArgumentParser, whole  # noqa: E402
 
-PARTS = {"sparse": benchmark_sparse}
+PARTS = {"data": benchmark_data, "sparse": benchmark_sparse}
 
 
 def main() -> None:
