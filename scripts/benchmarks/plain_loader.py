@@ -1,7 +1,7 @@
 """What the loader is measured against: whole files read for every sample, each augmentation by itself.
 
 It does the work of the published implementation's loader: whole recordings decoded for a window, magnitude and phase by
-librosa, points by open3d (plyfile where that is not installed), a way to HSV and back for every augmentation of colours.
+librosa, points by open3d (plyfile where that is not installed), colours to HSV and back for every augmentation.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import soundfile
 from plyfile import PlyData
 
 from dataset.index import IndexRow
+from dataset.point_transforms import rotation_matrix
 from utils.errors import InputError
 from utils.seeding import generator
 
@@ -70,8 +71,8 @@ class PlainLoader:
     def cloud(self, path: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Augmented voxels: coordinates `[V, 3]`, features `[V, 3]`."""
         xyz, rgb = self.read_ply(path)
-        for matrix in (about_y(rng.uniform(-np.pi, np.pi)), about_y(rng.uniform(-0.5, 0.5))[[1, 0, 2]][:, [1, 0, 2]]):
-            xyz = xyz @ matrix.T
+        for axis, reach_rad in ((np.array([0.0, 1.0, 0.0]), np.pi), (rng.uniform(-0.5, 0.5, 3), np.pi / 6)):
+            xyz = xyz @ rotation_matrix(axis, rng.uniform(-reach_rad, reach_rad)).T
         xyz = xyz + 0.4 * rng.standard_normal(3)
         xyz = xyz * rng.uniform(0.5, 2.0)
         xyz = xyz @ (np.eye(3) + 0.1 * rng.standard_normal((3, 3)))
@@ -85,12 +86,6 @@ class PlainLoader:
         low, extent = cells.min(axis=0), np.ptp(cells, axis=0) + 1
         first = np.unique(np.ravel_multi_index((cells - low).T, extent), return_index=True)[1]
         return cells[first].astype(np.int32), (rgb if self.colours else xyz)[first].astype(np.float32)
-
-
-def about_y(angle_rad: float) -> np.ndarray:
-    """`[3, 3]`, a rotation about the vertical axis."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
-    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 def ply_readers() -> dict[str, Reader]:
