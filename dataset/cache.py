@@ -59,24 +59,26 @@ class Cache:
         """Points `[P, 3]` and colours `[P, 3]`; raises InputError as `dataset.points.read_points`, WriteError."""
         if self.folder is None:
             return read_points(path)
-        cloud = self._entry("clouds", path, _write_cloud)
+        cloud = self._entry("clouds", path, _write_cloud, main="xyz")
         return cloud["xyz"].T, cloud["rgb"].T if "rgb" in cloud else None
 
     def _recording(self, path: str, rate_hz: int) -> np.ndarray:
-        return self._entry(f"audio-{rate_hz}", path, partial(_write_recording, rate_hz=rate_hz))["wave"]
+        write = partial(_write_recording, rate_hz=rate_hz)
+        return self._entry(f"audio-{rate_hz}", path, write, main="wave")["wave"]
 
-    def _entry(self, kind: str, path: str, write: Callable[[BinaryIO, str], None]) -> dict[str, np.ndarray]:
-        """The arrays of a source, mapped into memory; `write` fills the file of an entry that is missing."""
+    def _entry(self, kind: str, path: str, write: Callable[[BinaryIO, str], None], main: str) -> dict[str, np.ndarray]:
+        """The arrays of a source, `main` and others, mapped; `write` fills the file of an entry that is missing."""
         try:
             source = os.stat(path)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         name = hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=16, salt=FORMAT).hexdigest()
         target = f"{self.folder}/{kind}/{name[:2]}/{name}.{source.st_size}.{source.st_mtime_ns}.bin"
-        try:
-            return _mapped(target)
-        except (OSError, ValueError, TypeError):  # there is none, or it is damaged
-            return _made(Path(target), path, write)
+        with suppress(OSError, ValueError, TypeError):  # there is none, or it is damaged
+            entry = _mapped(target)
+            if main in entry:
+                return entry
+        return _made(Path(target), path, write)
 
 
 def _made(target: Path, path: str, write: Callable[[BinaryIO, str], None]) -> dict[str, np.ndarray]:

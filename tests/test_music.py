@@ -20,18 +20,6 @@ from utils.errors import InputError
 RATE = 11025
 
 
-@pytest.fixture(scope="module")
-def rows(data_tree):
-    """Four rows of each of three instruments."""
-    found = []
-    for instrument in ("cello", "sax", "violin"):
-        for k in range(4):
-            audio = data_tree / "data" / "audio" / instrument / f"r{k:02d}.mp3"
-            frames = data_tree / "data" / "frames" / instrument / f"person_{k + 1}"
-            found.append(IndexRow(str(audio), str(frames), 4, f"train.csv:{len(found) + 1}"))
-    return found
-
-
 def dataset(rows, **options):
     settings = dict(
         training=True,
