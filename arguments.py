@@ -89,6 +89,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add("--num_gpus", type=whole(1), default=1, help="GPUs to train on; more than one is not available yet")
     add("--batch_size_per_gpu", type=whole(1), default=32, help="B, mixtures in a batch on one device")
     add("--workers", type=whole(0), default=32, help="processes that load data; 0: none beside the main one")
+    add("--cache", default="", help="folder that keeps recordings and clouds decoded, filled on first use; none: off")
     add("--num_val", type=whole(-1), default=-1, help="validation mixtures; -1: one for every row of the list")
     add("--audLen", type=whole(2), default=65535, help="L, samples of a mixture")
     add("--audRate", type=whole(1), default=11025, help="sampling rate in Hz")

@@ -209,12 +209,14 @@ def build_loader(options: argparse.Namespace, training: bool, device: torch.devi
         voxel_size=options.voxel_size,
         rgbs_feature=bool(options.rgbs_feature),
         augment=options.augment,
+        cache=options.cache,
     )
     return BatchLoader(
         dataset,
         batch_size=options.batch_size_per_gpu,
         seed=options.seed,
         shuffle=training,
+        period=len(rows),
         workers=min(options.workers, os.cpu_count() or 1),
         pin_memory=device.type == "cuda",
     )

@@ -14,7 +14,9 @@ import soxr
 from utils.errors import InputError
 
 LOSSY_FORMATS = ("MP3", "MPEG", "OGG")
-DECODER_WARM_UP = 16 * 1152  # samples; an mp3 frame draws on bits of earlier frames, 511 bytes back at most
+DECODER_WARM_UP = 16 * 1152  # samples; an mp3 frame draws on bits of earlier frames, 511 bytes back at most,
+LOW_RATE_WARM_UP = 16 * 576  # or 255 at low rates, whose frames are shorter
+LOW_RATE_HZ = 24_000  # the highest of MPEG-2 and 2.5
 OGG_LAST_PAGE = 2**18  # samples; seeking into the last page misses, and a page holds at most 255 blocks of 1024
 RESAMPLER_MARGIN_S = 0.1  # decoded on either side of a window that is resampled: longer than the filter
 
@@ -42,12 +44,17 @@ def read_window(path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
         if start + length <= total:
             wave = _read_resampled(file, path, start, length, rate_hz)
         else:
-            wave = np.take(
-                _read_resampled(file, path, 0, total, rate_hz), np.arange(start, start + length), mode="wrap"
-            )
+            wave = cut_window(_read_resampled(file, path, 0, total, rate_hz), start, length)
     if not np.isfinite(wave).all():
         raise InputError(f"{path}: holds NaN or infinite samples")
     return wave
+
+
+def cut_window(wave: np.ndarray, start: int, length: int) -> np.ndarray:
+    """A copy of samples `start .. start + length` of a whole recording `[L]`, which starts over at its end."""
+    if start + length <= len(wave):
+        return wave[start : start + length].copy()
+    return np.take(wave, np.arange(start, start + length), mode="wrap")
 
 
 def _length_at(file: soundfile.SoundFile, rate_hz: int) -> int:
@@ -82,14 +89,15 @@ def _read_mono(file: soundfile.SoundFile, path: str, start: int, stop: int) -> n
         raise InputError(f"{path}: cannot be decoded ({error.error_string})") from error
     if len(samples) < stop - start:
         raise InputError(f"{path}: ends after {start + len(samples)} of {file.frames} samples; the file is truncated")
-    return samples.mean(axis=1)
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
 def _decoder_start(file: soundfile.SoundFile, start: int) -> int:
     """Where decoding must begin for sample `start` to be right; files that are not compressed start there."""
     if file.format not in LOSSY_FORMATS:
         return start
-    start -= DECODER_WARM_UP
+    is_short = file.format != "OGG" and file.samplerate <= LOW_RATE_HZ
+    start -= LOW_RATE_WARM_UP if is_short else DECODER_WARM_UP
     if file.format == "OGG":
         start = min(start, file.frames - OGG_LAST_PAGE)
     return max(0, start)

@@ -14,10 +14,14 @@ from utils.seeding import generator
 
 
 class EpochSampler(Sampler):
-    """Keys (epoch, index): in a new order every epoch when training, else in the list's order, always epoch 0."""
+    """Keys (epoch, index): in a new order every epoch when training, else in the list's order, always epoch 0.
 
-    def __init__(self, length: int, seed: int, shuffle: bool):
-        self.length, self.seed, self.shuffle = length, seed, shuffle
+    Each pass of `period` indices is shuffled by itself: a list that is repeated in an epoch takes the memory of one
+    pass, and every row comes once before any comes again.
+    """
+
+    def __init__(self, length: int, seed: int, shuffle: bool, period: int):
+        self.length, self.seed, self.shuffle, self.period = length, seed, shuffle, period
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -26,8 +30,13 @@ class EpochSampler(Sampler):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         if not self.shuffle:
             return ((0, index) for index in range(self.length))
-        order = generator(self.seed, self.epoch).permutation(self.length)
-        return ((self.epoch, int(index)) for index in order)
+        return self._shuffled(self.epoch)
+
+    def _shuffled(self, epoch: int) -> Iterator[tuple[int, int]]:
+        rng = generator(self.seed, epoch)
+        for start in range(0, self.length, self.period):
+            for index in rng.permutation(min(self.period, self.length - start)):
+                yield epoch, start + int(index)
 
 
 class BatchLoader:
@@ -37,6 +46,7 @@ class BatchLoader:
         dataset: of keys (epoch, index).
         batch_size: mixtures in a batch; when training, the rest that fills none is left out.
         seed, shuffle: of the order; shuffled means training.
+        period: samples after which the dataset's list starts over, each pass shuffled by itself; none: all of it.
         workers: processes; 0 loads in place.
         pin_memory: page-locked batches, for copies to a GPU that do not wait.
         collate_fn: samples -> batch; an `InputError` in a sample's place becomes the batch.
@@ -52,11 +62,12 @@ class BatchLoader:
         batch_size: int,
         seed: int,
         shuffle: bool,
+        period: int | None = None,
         workers: int = 0,
         pin_memory: bool = False,
         collate_fn: Callable[[list], Any] = collate,
     ):
-        self.sampler = EpochSampler(len(dataset), seed, shuffle)
+        self.sampler = EpochSampler(len(dataset), seed, shuffle, period or len(dataset))
         self.loader = DataLoader(
             dataset,
             batch_size=batch_size,

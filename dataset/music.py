@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Dataset
 
-from dataset.audio import read_window, recording_length
+from dataset.cache import Cache
 from dataset.index import IndexRow
 from dataset.point_transforms import PointAugmentation
 from dataset.points import load_voxels
-from utils.errors import InputError
+from utils.errors import InputError, WriteError
 from utils.seeding import generator
 
 GAIN = (0.5, 1.5)  # of a source in training
@@ -86,12 +86,14 @@ class MUSICMixDataset(Dataset):
         voxel_size: float,
         rgbs_feature: bool,
         augment: float = 1.0,
+        cache: str = "",
     ):
         self.rows, self.training, self.seed = rows, training, seed
         self.num_samples = num_samples
         self.num_mix, self.num_frames, self.stride_frames = num_mix, num_frames, stride_frames
         self.aud_len, self.aud_rate = aud_len, aud_rate
         self.voxel_size, self.rgbs_feature, self.augment = voxel_size, rgbs_feature, augment
+        self.cache = Cache(cache)
         self.by_instrument: dict[str, list[IndexRow]] = {}
         for row in rows:
             self.by_instrument.setdefault(row.instrument, []).append(row)
@@ -138,7 +140,7 @@ class MUSICMixDataset(Dataset):
 
     def _draw_window(self, row: IndexRow, rng: np.random.Generator) -> int:
         half = self.aud_len // 2
-        length = recording_length(row.audio_path, self.aud_rate)
+        length = self.cache.recording_length(row.audio_path, self.aud_rate)
         if length <= self.aud_len:  # too short: it is repeated until a window fits
             length *= self.aud_len // length + 1
         return int(rng.integers(half + 1, max(length - half, half + 2))) - half
@@ -158,7 +160,7 @@ class MUSICMixDataset(Dataset):
         """`[L]` float32 in -1/N..1/N; with an odd audLen the last sample stays 0, as in the published system."""
         length = self.aud_len // 2 * 2
         wave = np.zeros(self.aud_len, dtype=np.float32)
-        wave[:length] = read_window(draw.row.audio_path, draw.window_start, length, self.aud_rate)
+        wave[:length] = self.cache.read_window(draw.row.audio_path, draw.window_start, length, self.aud_rate)
         if self.training:
             wave *= np.float32(rng.uniform(*GAIN))
         return wave.clip(-1.0, 1.0) / self.num_mix
@@ -166,7 +168,14 @@ class MUSICMixDataset(Dataset):
     def _load_clouds(self, draw: SourceDraw, rng: np.random.Generator) -> list[Cloud]:
         augmentation = PointAugmentation.draw(rng, self.augment) if self.training and self.augment else None
         return [
-            load_voxels(draw.row.frame_path(frame), self.voxel_size, self.rgbs_feature, augmentation, rng)
+            load_voxels(
+                draw.row.frame_path(frame),
+                self.voxel_size,
+                self.rgbs_feature,
+                augmentation,
+                rng,
+                read=self.cache.read_points,
+            )
             for frame in draw.frames
         ]
 
@@ -175,5 +184,7 @@ def _of_row(row: IndexRow, load: Callable, *arguments):
     """Calls `load`; the message of an `InputError` then says which line of the list leads to the file."""
     try:
         return load(*arguments)
+    except WriteError:  # of the cache: nothing is wrong with the row
+        raise
     except InputError as error:
         raise InputError(f"{error}; mend the file or take {row.origin} out of the list") from error

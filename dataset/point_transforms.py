@@ -1,16 +1,15 @@
 """Augmentations of clouds: drawn once for a source, applied alike to all its frames.
 
 Geometry: rotation about the vertical axis and tilt, translation, scale, shear, joined into one affine map.
-Colour: noise, brightness and saturation, with a single way to HSV and back.
+Colour: noise, then brightness and saturation in one step of HSV.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
-from scipy.spatial.transform import Rotation
 
 YAW_DEG, TILT_DEG = 180.0, 30.0
 TRANSLATION_M = 0.4
@@ -36,29 +35,52 @@ class PointAugmentation:
     def draw(cls, rng: np.random.Generator, strength: float = 1.0) -> PointAugmentation:
         """Draws one. Strength 1 is the paper's: yaw +-180 and tilt +-30 degrees, translation 0.4 N(0, 1) m, scale
         0.5..2, shear 0.1 N(0, 1), colour noise of variance 0.001, value +-0.2, saturation +-0.15; 0 is none."""
-        yaw = Rotation.from_rotvec([0.0, np.deg2rad(YAW_DEG * strength) * rng.uniform(-1, 1), 0.0])
+        yaw = rotation_matrix(np.array([0.0, 1.0, 0.0]), math.radians(YAW_DEG * strength) * rng.uniform(-1, 1))
         axis = rng.uniform(-0.5, 0.5, 3)
-        tilt = np.deg2rad(TILT_DEG * strength) * rng.uniform(-1, 1) * axis / np.linalg.norm(axis)
-        rotation = (Rotation.from_rotvec(tilt) * yaw).as_matrix().T
+        tilt = rotation_matrix(axis, math.radians(TILT_DEG * strength) * rng.uniform(-1, 1))
+        rotation = (tilt @ yaw).T
         translation = TRANSLATION_M * strength * rng.standard_normal(3)
         scale = rng.uniform(SCALE**-strength, SCALE**strength)
         shear = np.eye(3) + SHEAR * strength * rng.standard_normal((3, 3))
         return cls(
             matrix=rotation @ shear * scale,
             offset=translation @ shear * scale,
-            noise=np.sqrt(NOISE_VARIANCE) * strength,
+            noise=math.sqrt(NOISE_VARIANCE) * strength,
             value_shift=strength * rng.uniform(-VALUE_SHIFT, VALUE_SHIFT),
             saturation_shift=strength * rng.uniform(-SATURATION_SHIFT, SATURATION_SHIFT),
         )
 
     def move(self, xyz: np.ndarray) -> np.ndarray:
         """Points `[P, 3]` in metres, moved."""
-        return (xyz @ self.matrix + self.offset).astype(np.float32)
+        matrix, offset = self.matrix.astype(np.float32), self.offset.astype(np.float32)
+        return (matrix.T @ xyz.T + offset[:, None]).T
 
     def tint(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Colours `[P, 3]` in 0..1, changed; the noise of every point comes from `rng`."""
         noisy = rgb + self.noise * rng.standard_normal(rgb.shape, dtype=np.float32)
-        hsv = rgb_to_hsv(noisy.clip(0.0, 1.0))
-        hsv[:, 1] = (hsv[:, 1] + self.saturation_shift).clip(0.0, 1.0)
-        hsv[:, 2] = (hsv[:, 2] + self.value_shift).clip(0.0, 1.0)
-        return hsv_to_rgb(hsv).astype(np.float32)
+        return shift_hsv(noisy.clip(0.0, 1.0), self.saturation_shift, self.value_shift)
+
+
+def rotation_matrix(axis: np.ndarray, angle_rad: float) -> np.ndarray:
+    """`[3, 3]`, turns column vectors about `axis` `[3]`, of any length, by the right hand (Rodrigues' formula)."""
+    x, y, z = (axis / math.sqrt(axis @ axis)).tolist()
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + math.sin(angle_rad) * cross + (1.0 - math.cos(angle_rad)) * (cross @ cross)
+
+
+def shift_hsv(rgb: np.ndarray, saturation_shift: float, value_shift: float) -> np.ndarray:
+    """Colours `[P, 3]` in 0..1 with shifted HSV saturation and value, both kept in 0..1.
+
+    With value v = max(r, g, b) and chroma c = v - min(r, g, b), every channel x is `v - v s (v - x) / c`, where the
+    saturation s is `c / v` and `(v - x) / c` is a matter of the hue alone. Only v and s change, so the hue needs no
+    angle. Greys have the hue of red, as by definition.
+    """
+    channels = np.ascontiguousarray(rgb.T)  # [3, P]
+    value = channels.max(axis=0)
+    chroma = value - channels.min(axis=0)
+    saturation = chroma / np.where(value > 0, value, 1)
+    of_hue = (value - channels) / np.where(chroma > 0, chroma, 1)
+    of_hue[1:, chroma == 0] = 1
+    value = (value + value_shift).clip(0.0, 1.0)
+    saturation = (saturation + saturation_shift).clip(0.0, 1.0)
+    return np.ascontiguousarray((value - value * saturation * of_hue).T)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 
 import numpy as np
 from plyfile import PlyData, PlyParseError
@@ -11,6 +13,17 @@ from dataset.point_transforms import PointAugmentation
 from utils.errors import InputError
 
 MAX_COORDINATE = 2**16  # voxels from the origin on any axis: a batch of such clouds can still be numbered
+
+PLY_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
+    **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
+}
+USUAL_HEADER = re.compile(
+    rb"ply\nformat binary_(?P<order>little|big)_endian 1.0\n(?:(?:comment|obj_info)[^\n]*\n)*"
+    rb"element vertex (?P<count>\d+)\n(?P<properties>(?:property (?:%s) \w+\n)+)end_header\n"
+    % "|".join(PLY_TYPES).encode()
+)
 
 
 def read_cloud(path: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -22,24 +35,61 @@ def read_cloud(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         InputError: the file is missing, truncated or not PLY, or holds no points.
     """
+    xyz, rgb = read_points(path)
+    return xyz, None if rgb is None else to_unit(rgb)
+
+
+def read_points(path: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `read_cloud`, but the colours have the numbers and the type of the file.
+
+    Both arrays lie in memory axis by axis, `[3, P]`, which is how they are worked on fastest.
+
+    Raises:
+        InputError: as `read_cloud`.
+    """
     try:
-        vertices = PlyData.read(path, mmap="c")["vertex"].data
-        xyz = np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float32)
-        names = vertices.dtype.names
+        vertices = _read_vertices(path)
+        xyz = np.stack([vertices[axis].astype(np.float32) for axis in "xyz"])  # [3, P]
         rgb = None
-        if {"red", "green", "blue"} <= set(names):
-            rgb = np.stack([vertices[channel] for channel in ("red", "green", "blue")], axis=1)
-            full_scale = np.iinfo(rgb.dtype).max if rgb.dtype.kind in "iu" else 1.0
-            rgb = rgb.astype(np.float32) / np.float32(full_scale)
-    except (PlyParseError, OSError, KeyError, ValueError, MemoryError) as error:
+        if {"red", "green", "blue"} <= set(vertices.dtype.names):
+            rgb = np.stack([vertices[channel] for channel in ("red", "green", "blue")])
+            rgb = rgb.astype(rgb.dtype.newbyteorder("="), copy=False)
+        finite = np.isfinite(xyz).all(axis=0)
+        if rgb is not None and rgb.dtype.kind == "f":
+            finite &= np.isfinite(rgb).all(axis=0)
+    except (PlyParseError, OSError, KeyError, ValueError, TypeError, MemoryError) as error:
         reason = "no such file" if not os.path.isfile(path) else str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a PLY point cloud ({reason})") from error
-    finite = np.isfinite(xyz if rgb is None else np.hstack([xyz, rgb])).all(axis=1)
     if not finite.all():
-        xyz, rgb = xyz[finite], None if rgb is None else rgb[finite]
-    if not len(xyz):
+        xyz, rgb = xyz[:, finite], None if rgb is None else rgb[:, finite]
+    if not xyz.size:
         raise InputError(f"{path}: the cloud holds no points")
-    return xyz, rgb
+    return xyz.T, None if rgb is None else rgb.T
+
+
+def _read_vertices(path: str) -> np.ndarray:
+    """The vertices of a PLY file, a structured array `[P]`.
+
+    plyfile goes through headers letter by letter, which takes longer than reading the points: the usual kind of file,
+    binary and with plain vertices alone, is read here, every other by plyfile.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    header = USUAL_HEADER.match(content)
+    if header:
+        words = header["properties"].decode().split()  # property, type, name, property ...
+        order = "<" if header["order"] == b"little" else ">"
+        fields = [(name, order + PLY_TYPES[kind]) for kind, name in zip(words[1::3], words[2::3], strict=True)]
+        count, size = int(header["count"]), np.dtype(fields).itemsize
+        if len(content) - header.end() >= count * size:
+            return np.frombuffer(content, fields, count, header.end())
+    return np.asarray(PlyData.read(path, mmap="c")["vertex"].data)
+
+
+def to_unit(rgb: np.ndarray) -> np.ndarray:
+    """Colours of any type in 0..1, float32: whole numbers are parts of their type's largest."""
+    full_scale = np.iinfo(rgb.dtype).max if rgb.dtype.kind in "iu" else 1.0
+    return rgb.astype(np.float32) / np.float32(full_scale)
 
 
 def load_voxels(
@@ -48,44 +98,54 @@ def load_voxels(
     rgbs_feature: bool,
     augmentation: PointAugmentation | None,
     rng: np.random.Generator,
+    read: Callable[[str], tuple[np.ndarray, np.ndarray | None]] = read_points,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The voxels of a PLY file, augmented if asked: coordinates `[V, 3]` int32, features `[V, 3]` float32.
 
-    Features are the colours, or the points themselves. `rng` draws the noise of colours.
+    Features are the colours, or the points themselves. `rng` draws the noise of the colours that are kept. `read`
+    is `read_points`, or the same of a cache.
 
     Raises:
-        InputError: as `read_cloud` and `voxelise`, or colours that are asked for but missing.
+        InputError: as `read` and `voxelise`, or colours that are asked for but missing.
     """
-    xyz, rgb = read_cloud(path)
+    xyz, rgb = read(path)
     if rgbs_feature and rgb is None:
         raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0")
     if augmentation is not None:
         xyz = augmentation.move(xyz)
-        if rgbs_feature:
-            rgb = augmentation.tint(rgb, rng)
     try:
-        return voxelise(xyz, rgb if rgbs_feature else xyz, voxel_size_m)
+        coordinates, features = voxelise(xyz, rgb if rgbs_feature else xyz, voxel_size_m)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    if rgbs_feature:
+        features = to_unit(features)
+        if augmentation is not None:
+            features = augmentation.tint(features, rng)
+    return coordinates, features
 
 
 def voxelise(xyz: np.ndarray, features: np.ndarray, voxel_size_m: float) -> tuple[np.ndarray, np.ndarray]:
     """The occupied voxels of points `[P, 3]` with features `[P, 3]`.
 
     Returns:
-        coordinates `[V, 3]` int32, `floor(xyz / voxel_size)`, each once; features `[V, 3]` float32 of the first
-        point in each voxel.
+        coordinates `[V, 3]` int32, `floor(xyz / voxel_size)`, each once and in order of x, y, z; features `[V, 3]`
+        of the first point in each voxel, in their own type.
 
     Raises:
         InputError: points too far from the origin to be numbered.
     """
-    cells = np.floor(xyz.astype(np.float64) / voxel_size_m)
-    if np.abs(cells).max() > MAX_COORDINATE:
+    cells = np.divide(xyz.T, voxel_size_m, dtype=np.float64)  # [3, P]
+    np.floor(cells, out=cells)
+    low, high = cells.min(axis=1, keepdims=True), cells.max(axis=1, keepdims=True)
+    if max(high.max(), -low.min()) > MAX_COORDINATE:
         farthest = np.abs(xyz).max()
         raise InputError(f"points up to {farthest:.3g} m from the origin: are the clouds in metres?")
-    cells = cells.astype(np.int64)
-    low = cells.min(axis=0)
-    extent = cells.max(axis=0) - low + 1
-    keys = ((cells[:, 0] - low[0]) * extent[1] + (cells[:, 1] - low[1])) * extent[2] + (cells[:, 2] - low[2])
-    first = np.unique(keys, return_index=True)[1]
-    return cells[first].astype(np.int32), features[first].astype(np.float32)
+    # Numbers of 16 bits are sorted by radix, several times faster; only voxels 2**16 apart on an axis need more.
+    numbers = (cells - low).astype(np.uint16 if (high - low).max() < 2**16 else np.uint32)
+    order = np.lexsort(numbers[::-1])  # stable: the first point of a voxel comes first
+    numbers = numbers.take(order, axis=1)
+    is_first = np.ones(len(order), dtype=bool)
+    np.any(numbers[:, 1:] != numbers[:, :-1], axis=0, out=is_first[1:])
+    first = order.compress(is_first)
+    coordinates, kept = (rows.take(first, axis=1).T for rows in (cells, features.T))
+    return np.ascontiguousarray(coordinates, dtype=np.int32), np.ascontiguousarray(kept)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.data import benchmark_data  # noqa: E402
 from benchmarks.metrics import benchmark_metrics  # noqa: E402
 from benchmarks.sparse import benchmark_sparse  # noqa: E402
 
@@ -16,7 +17,7 @@ from utils.errors import run_command  # noqa: E402
 from utils.files import replacing  # noqa: E402
 from utils.options import ArgumentParser, whole  # noqa: E402
 
-PARTS = {"sparse": benchmark_sparse, "metrics": benchmark_metrics}
+PARTS = {"data": benchmark_data, "metrics": benchmark_metrics, "sparse": benchmark_sparse}
 
 
 def main() -> None:

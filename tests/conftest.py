@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
     sys.path.insert(0, str(folder))
 
+from dataset.index import IndexRow  # noqa: E402
+
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
 
@@ -58,3 +60,15 @@ def data_tree(tmp_path_factory) -> Path:
                 rgb = rng.integers(0, 256, (300, 3))
                 write_cloud(root / "data" / "frames" / instrument / f"person_{k}" / f"{frame:05d}.ply", xyz, rgb)
     return root
+
+
+@pytest.fixture(scope="session")
+def rows(data_tree) -> list[IndexRow]:
+    """Four rows of each of three instruments."""
+    found = []
+    for instrument in ("cello", "sax", "violin"):
+        for k in range(4):
+            audio = data_tree / "data" / "audio" / instrument / f"r{k:02d}.mp3"
+            frames = data_tree / "data" / "frames" / instrument / f"person_{k + 1}"
+            found.append(IndexRow(str(audio), str(frames), 4, f"train.csv:{len(found) + 1}"))
+    return found

@@ -138,6 +138,18 @@ def test_evaluation_of_a_run(tree, run):
     assert workers.returncode == 0 and metrics(run) == (summary, rows)
 
 
+def test_a_cache_changes_no_score(tree, run, tmp_path):
+    options = ["--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0"]
+    found = []
+    for cache in ([], ["--cache", tmp_path / "cache"], ["--cache", tmp_path / "cache", "--workers", "2"]):
+        result = main(tree[0], *options, *cache)
+        assert result.returncode == 0, result.stderr
+        found.append(metrics(run)[0])
+    assert list((tmp_path / "cache").rglob("*.bin"))
+    for name in ("loss", "sdr", "sdr_mixture"):  # SAR is beyond 100 dB after two epochs: float rounding decides
+        assert found[1][name] == pytest.approx(found[0][name], abs=1e-3) and found[2][name] == found[1][name]
+
+
 def test_evaluation_of_bare_weights(tree, run, tmp_path):
     """A folder with nothing but the three best weights, as they were published."""
     bare = tmp_path / "published"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
@@ -11,23 +13,11 @@ from conftest import write_cloud
 from dataset.audio import read_window
 from dataset.collate import collate
 from dataset.index import IndexRow
-from dataset.loader import BatchLoader
+from dataset.loader import BatchLoader, EpochSampler
 from dataset.music import MUSICMixDataset, describe
 from utils.errors import InputError
 
 RATE = 11025
-
-
-@pytest.fixture(scope="module")
-def rows(data_tree):
-    """Four rows of each of three instruments."""
-    found = []
-    for instrument in ("cello", "sax", "violin"):
-        for k in range(4):
-            audio = data_tree / "data" / "audio" / instrument / f"r{k:02d}.mp3"
-            frames = data_tree / "data" / "frames" / instrument / f"person_{k + 1}"
-            found.append(IndexRow(str(audio), str(frames), 4, f"train.csv:{len(found) + 1}"))
-    return found
 
 
 def dataset(rows, **options):
@@ -191,6 +181,35 @@ def test_order(rows):
     assert len(orders[0]) == len(set(orders[0])) == 10  # of 12: the incomplete batch is left out
     evaluation = loader(dataset(rows, training=False), shuffle=False)
     assert [i for batch in evaluation for i in batch.indices] == list(range(12))
+
+
+def test_a_repeated_list_is_shuffled_pass_by_pass():
+    sampler = EpochSampler(25, seed=0, shuffle=True, period=10)
+    orders = []
+    for sampler.epoch in (1, 2):
+        keys = list(sampler)
+        assert all(epoch == sampler.epoch for epoch, _ in keys)
+        orders.append([index for _, index in keys])
+        passes = [orders[-1][start : start + 10] for start in (0, 10, 20)]
+        assert [sorted(one) for one in passes] == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
+        assert [index - 10 for index in passes[1]] != passes[0] != sorted(passes[0])
+    assert orders[0] != orders[1]
+    sampler.epoch = 1
+    assert [index for _, index in sampler] == orders[0]
+
+
+def test_memory_does_not_grow_with_repeats(rows):
+    peaks = []
+    for repeats in (1, 10_000):
+        data = dataset(rows, num_samples=len(rows) * repeats)
+        tracemalloc.start()
+        batches = loader(data, period=len(rows))
+        assert len(batches) == len(rows) * repeats // 5
+        for _, batch in zip(range(2), batches, strict=False):
+            assert len(batch) == 5
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import write_cloud
+from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from plyfile import PlyData, PlyElement
+from scipy.spatial.transform import Rotation
 
-from dataset.point_transforms import PointAugmentation
-from dataset.points import read_cloud, voxelise
+from dataset import point_transforms, points
+from dataset.point_transforms import PointAugmentation, shift_hsv
+from dataset.points import load_voxels, read_cloud, voxelise
 from utils.errors import InputError
 from utils.seeding import generator
 
@@ -34,6 +37,37 @@ def test_doubles_and_further_properties(tmp_path):
     xyz, rgb = read_cloud(str(tmp_path / "a.ply"))
     assert rgb is None
     assert xyz.tolist() == [[0, 1.5, 0], [0, 2.5, 0]]
+
+
+TYPES = {"uchar": "u1", "int16": "i2", "ushort": "u2", "int": "i4", "float": "f4", "float64": "f8"}
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_usual_files_are_read_without_plyfile_and_alike(tmp_path, monkeypatch, order):
+    """Every type, comments and further properties; the last byte of the header is followed by points at once."""
+    names = ["x", "y", "z", "red", "green", "blue", "nx", "label"]
+    for kind, dtype in TYPES.items():
+        kinds = ["float", "double", "float32", kind, kind, kind, "double", "char"]
+        header = f"ply\nformat binary_{order}_endian 1.0\ncomment Created by Open3D\nobj_info none\nelement vertex 50\n"
+        header += "".join(f"property {k} {name}\n" for k, name in zip(kinds, names, strict=True)) + "end_header\n"
+        types = ["f4", "f8", "f4", dtype, dtype, dtype, "f8", "i1"]
+        fields = [("<>"[order == "big"] + t, name) for t, name in zip(types, names, strict=True)]
+        vertices = np.zeros(50, dtype=[(name, t) for t, name in fields])
+        for n, axis in enumerate("xyz"):
+            vertices[axis] = XYZ[:, n]
+        for n, channel in enumerate(("red", "green", "blue")):
+            vertices[channel] = RGB[:, n] if dtype[0] != "f" else RGB[:, n] / 255
+        path = tmp_path / f"{kind}.ply"
+        path.write_bytes(header.encode() + vertices.tobytes())
+        by_plyfile = PlyData.read(path)["vertex"].data
+        with monkeypatch.context() as patch:
+            patch.setattr(points.PlyData, "read", None)
+            xyz, rgb = read_cloud(str(path))
+        assert rgb.dtype == np.float32
+        for n, (axis, channel) in enumerate(zip("xyz", ("red", "green", "blue"), strict=True)):
+            np.testing.assert_array_equal(xyz[:, n], by_plyfile[axis].astype(np.float32))
+            full = np.iinfo(dtype).max if dtype[0] != "f" else 1
+            np.testing.assert_allclose(rgb[:, n], by_plyfile[channel] / full, rtol=1e-6)
 
 
 def test_missing_depth_is_left_out(tmp_path):
@@ -118,3 +152,64 @@ def test_tint_noise_and_range():
     bright = PointAugmentation(base.matrix, base.offset, 0.0, 0.2, 0.0)
     np.testing.assert_allclose(bright.tint(grey, generator(1)), 0.7, atol=1e-6)
     assert bright.tint(np.ones((1, 3), dtype=np.float32), generator(1)).max() <= 1.0
+
+
+def test_brightness_and_saturation_are_those_of_hsv():
+    rng = generator(0)
+    rgb = rng.uniform(0, 1, (2000, 3)).astype(np.float32)
+    rgb[:200] = rgb[:200, :1]  # greys
+    rgb[0], rgb[1] = 0, 1
+    rgb[200:400, rng.integers(3)] = 0
+    for saturation, value in ((0.1, 0.2), (-0.15, 0.05), (0.0, 0.0), (0.15, -0.2), (-1.0, 0.0), (1.0, 1.0)):
+        hsv = rgb_to_hsv(rgb)
+        hsv[:, 1] = (hsv[:, 1] + saturation).clip(0, 1)
+        hsv[:, 2] = (hsv[:, 2] + value).clip(0, 1)
+        shifted = shift_hsv(rgb, saturation, value)
+        assert shifted.dtype == np.float32
+        np.testing.assert_allclose(shifted, hsv_to_rgb(hsv), atol=1e-6)
+
+
+@pytest.mark.parametrize(("rgbs_feature", "times"), [(True, 1), (False, 0)])
+def test_colours_see_hsv_once_if_at_all(tmp_path, monkeypatch, rgbs_feature, times):
+    calls = []
+    monkeypatch.setattr(point_transforms, "shift_hsv", lambda *given: calls.append(given) or shift_hsv(*given))
+    write_cloud(tmp_path / "a.ply", XYZ, RGB)
+    augmentation = PointAugmentation.draw(generator(0))
+    load_voxels(str(tmp_path / "a.ply"), 0.5, rgbs_feature, augmentation, generator(1))
+    assert len(calls) == times
+
+
+def test_one_map_does_what_the_augmentations_do_in_turn():
+    for seed in range(20):
+        fused = PointAugmentation.draw(generator(seed))
+        rng = generator(seed)
+        yaw = Rotation.from_rotvec([0, np.pi * rng.uniform(-1, 1), 0])
+        axis = rng.uniform(-0.5, 0.5, 3)
+        tilt = Rotation.from_rotvec(np.deg2rad(30) * rng.uniform(-1, 1) * axis / np.linalg.norm(axis))
+        moved = tilt.apply(yaw.apply(XYZ)) + 0.4 * rng.standard_normal(3)
+        moved = moved * rng.uniform(0.5, 2) @ (np.eye(3) + 0.1 * rng.standard_normal((3, 3)))
+        np.testing.assert_allclose(fused.move(XYZ), moved, atol=2e-6)
+        assert fused.value_shift == rng.uniform(-0.2, 0.2) and fused.saturation_shift == rng.uniform(-0.15, 0.15)
+
+
+def test_voxels_equal_a_plain_search():
+    rng = generator(0)
+    for count, reach, size in ((1, 1.0, 0.02), (500, 0.1, 0.02), (3000, 2.0, 0.1), (200, 1200.0, 0.02)):
+        xyz = rng.uniform(-reach, reach, (count, 3)).astype(np.float32)
+        expected: dict[tuple, np.ndarray] = {}
+        for point, cell in zip(xyz, np.floor(xyz.astype(np.float64) / size).astype(int).tolist(), strict=True):
+            expected.setdefault(tuple(cell), point)
+        coordinates, features = voxelise(xyz, xyz, size)
+        assert list(map(tuple, coordinates.tolist())) == sorted(expected)
+        np.testing.assert_array_equal(features, [expected[cell] for cell in sorted(expected)])
+        assert coordinates.flags.c_contiguous and features.flags.c_contiguous
+
+
+def test_voxels_of_a_file_are_those_of_its_points(tmp_path):
+    write_cloud(tmp_path / "a.ply", XYZ, RGB)
+    xyz, rgb = read_cloud(str(tmp_path / "a.ply"))
+    for rgbs_feature in (True, False):
+        found = load_voxels(str(tmp_path / "a.ply"), 0.5, rgbs_feature, None, generator(0))
+        for a, b in zip(found, voxelise(xyz, rgb if rgbs_feature else xyz, 0.5), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert found[1].dtype == np.float32

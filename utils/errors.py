@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Bad input or options. The message is one line that names the file or option and says what to do."""
 
 
+class WriteError(InputError):
+    """A file that cannot be written: the disk is full, or the folder is not ours to write to."""
+
+
 def run_command(command: Callable[[], int | None]) -> None:
     """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError`."""
     try:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import time
 from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -20,3 +24,10 @@ def time_in_turn(steps: list[Callable[[], None]], rounds: int, device: torch.dev
             if number:
                 taken.append(time.perf_counter() - start)
     return seconds
+
+
+def on_one_thread(function: Callable, *arguments: Any) -> Any:
+    """Calls `function` in a process of its own, in which NumPy, PyTorch and the like have one thread."""
+    one = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB")}
+    with patch.dict(os.environ, one), multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)

@@ -1,0 +1,129 @@
+"""Recordings and clouds decoded once: a folder of memory-mapped arrays in front of the files themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import mmap
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from dataset.audio import cut_window, read_window, recording_length
+from dataset.points import read_points
+from utils.errors import InputError, WriteError
+from utils.files import replacing
+
+FORMAT = b"1"  # another one when the same file would be stored in another way
+HEADER_BYTES = 128  # a line of JSON, names, types and shapes of the arrays that follow, padded with spaces
+BLOCK = 2**20  # samples decoded at a time: memory does not grow with the recording
+
+
+class Cache:
+    """Reads as `dataset.audio` and `dataset.points` do; with a folder, what was read once is kept there.
+
+    An entry is a file named after the path, size and modification time of its source, in a folder named after the
+    rate: a source that changes gets a new entry, and the old one is removed. Entries are made on first use, under a
+    temporary name and then renamed, so any number of processes may share a folder: at worst two make the same entry
+    at once. An entry that is damaged is made again.
+
+        clouds/<..>/<path>.<size>.<time>.bin         xyz [3, P] float32, rgb [3, P] in the file's own type
+        audio-<rate>/<..>/<path>.<size>.<time>.bin   wave [L] float32
+
+    Args:
+        folder: of the cache; none or an empty name: every read goes to the files.
+    """
+
+    def __init__(self, folder: str | Path | None = None):
+        self.folder = str(folder) if folder else None
+
+    def recording_length(self, path: str, rate_hz: int) -> int:
+        """Samples of the recording at `rate_hz`; raises InputError as `dataset.audio.recording_length`, WriteError."""
+        if self.folder is None:
+            return recording_length(path, rate_hz)
+        return len(self._recording(path, rate_hz))
+
+    def read_window(self, path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
+        """Samples `[length]`, float32, mono; raises InputError as `dataset.audio.read_window`, WriteError."""
+        if self.folder is None:
+            return read_window(path, start, length, rate_hz)
+        return cut_window(self._recording(path, rate_hz), start, length)
+
+    def read_points(self, path: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points `[P, 3]` and colours `[P, 3]`; raises InputError as `dataset.points.read_points`, WriteError."""
+        if self.folder is None:
+            return read_points(path)
+        cloud = self._entry("clouds", path, _write_cloud, main="xyz")
+        return cloud["xyz"].T, cloud["rgb"].T if "rgb" in cloud else None
+
+    def _recording(self, path: str, rate_hz: int) -> np.ndarray:
+        write = partial(_write_recording, rate_hz=rate_hz)
+        return self._entry(f"audio-{rate_hz}", path, write, main="wave")["wave"]
+
+    def _entry(self, kind: str, path: str, write: Callable[[BinaryIO, str], None], main: str) -> dict[str, np.ndarray]:
+        """The arrays of a source, `main` and others, mapped; `write` fills the file of an entry that is missing."""
+        try:
+            source = os.stat(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        name = hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=16, salt=FORMAT).hexdigest()
+        target = f"{self.folder}/{kind}/{name[:2]}/{name}.{source.st_size}.{source.st_mtime_ns}.bin"
+        with suppress(OSError, ValueError, TypeError):  # there is none, or it is damaged
+            entry = _mapped(target)
+            if main in entry:
+                return entry
+        return _made(Path(target), path, write)
+
+
+def _made(target: Path, path: str, write: Callable[[BinaryIO, str], None]) -> dict[str, np.ndarray]:
+    """Writes an entry and removes those of the same source that it replaces."""
+    try:
+        with replacing(target) as temporary:
+            with open(temporary, "wb") as file:
+                write(file, path)
+            entry = _mapped(temporary)  # before it is renamed: by then another process may have replaced it
+    except WriteError as error:
+        raise WriteError(f"{error}; the cache needs room there, or leave --cache out") from error
+    for other in target.parent.glob(f"{target.name.partition('.')[0]}.*"):
+        if other != target:
+            with suppress(OSError):
+                other.unlink()
+    return entry
+
+
+def _mapped(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an entry, read-only; raises OSError, ValueError or TypeError if it is missing or damaged."""
+    with open(path, "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    arrays, offset = {}, HEADER_BYTES
+    for name, dtype, shape in json.loads(content[:HEADER_BYTES]):
+        arrays[name] = np.frombuffer(content, dtype, math.prod(shape), offset).reshape(shape)
+        offset += arrays[name].nbytes
+    if offset != len(content):
+        raise ValueError(f"{path}: {len(content)} bytes instead of {offset}")
+    return arrays
+
+
+def _write_header(file: BinaryIO, *arrays: tuple[str, str, tuple[int, ...]]) -> None:
+    file.write(json.dumps(arrays).encode().ljust(HEADER_BYTES))
+
+
+def _write_recording(file: BinaryIO, path: str, rate_hz: int) -> None:
+    length = recording_length(path, rate_hz)
+    _write_header(file, ("wave", "<f4", (length,)))
+    for start in range(0, length, BLOCK):
+        file.write(read_window(path, start, min(BLOCK, length - start), rate_hz).tobytes())
+
+
+def _write_cloud(file: BinaryIO, path: str) -> None:
+    xyz, rgb = read_points(path)
+    arrays = {"xyz": xyz.T} if rgb is None else {"xyz": xyz.T, "rgb": rgb.T}
+    _write_header(file, *((name, array.dtype.str, array.shape) for name, array in arrays.items()))
+    for array in arrays.values():
+        file.write(array.tobytes())

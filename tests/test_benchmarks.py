@@ -1,0 +1,38 @@
+"""The benchmark's plain loader does the work that the real one is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.plain_loader import PlainLoader, hsv_converters, importable, ply_readers
+
+from dataset.points import read_cloud
+from utils.errors import InputError
+
+RATE = 11025
+
+
+def test_a_plain_sample(rows):
+    for colours in (False, True):
+        mixture, sources, waves, clouds = PlainLoader(rows, 8191, RATE, 0.05, colours)[(1, 0)]
+        assert [part.shape for part in (*mixture, *sources)] == [(512, 32)] * 4
+        assert [wave.shape for wave in waves] == [(8191,)] * 2 and all(np.abs(wave).max() <= 0.5 for wave in waves)
+        for coordinates, features in clouds:
+            assert coordinates.shape == features.shape and len(np.unique(coordinates, axis=0)) == len(coordinates)
+
+
+def test_readers_and_converters_agree_with_ours(rows):
+    path = rows[0].frame_path(0)
+    for reader in ply_readers().values():
+        for found, expected in zip(reader(path), read_cloud(path), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+    _, to_hsv, to_rgb = hsv_converters()
+    rgb = read_cloud(path)[1]
+    np.testing.assert_allclose(to_rgb(to_hsv(rgb)), rgb, atol=1e-6)
+
+
+def test_librosa_that_is_missing_is_named(rows, monkeypatch):
+    assert importable("no_such_module") is None
+    monkeypatch.setattr("benchmarks.plain_loader.importable", lambda name: None)
+    with pytest.raises(InputError, match="librosa: pip install -r requirements-dev.txt"):
+        PlainLoader(rows, 8191, RATE, 0.05, False)
