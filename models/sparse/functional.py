@@ -56,7 +56,7 @@ class _PairConvolution(torch.autograd.Function):
         output = features.new_zeros(kernel_map.num_outputs, kernel.shape[2])
         if kernel_map.identity is not None:
             _product_into(output, x, weights[kernel_map.identity])
-        for weight, in_rows, out_rows in zip(weights, *kernel_map.pairs, strict=True):
+        for weight, in_rows, out_rows in zip(weights.unbind(), *kernel_map.pairs, strict=True):
             if len(in_rows):
                 output.index_add_(0, out_rows, torch.mm(x.index_select(0, in_rows), weight).to(output.dtype))
         return output
@@ -68,19 +68,23 @@ class _PairConvolution(torch.autograd.Function):
         identity = ctx.kernel_map.identity
         grad_x = grad_output.new_zeros(x.shape) if ctx.needs_input_grad[0] else None
         grad_kernel = grad_output.new_empty(weights.shape) if ctx.needs_input_grad[1] else None
-        if grad_x is not None and identity is not None:
-            _product_into(grad_x, grad, weights[identity].T)
+        if grad_x is not None:
+            transposed = weights.mT.unbind()
+            if identity is not None:
+                _product_into(grad_x, grad, transposed[identity])
+        if grad_kernel is not None:
+            grad_weights = grad_kernel.unbind()
         for d, (in_rows, out_rows) in enumerate(zip(*ctx.kernel_map.pairs, strict=True)):
             if len(in_rows):
                 grad_rows = grad.index_select(0, out_rows)  # [M_d, Cout]
                 if grad_x is not None:
-                    grad_x.index_add_(0, in_rows, torch.mm(grad_rows, weights[d].T).to(grad_x.dtype))
+                    grad_x.index_add_(0, in_rows, torch.mm(grad_rows, transposed[d]).to(grad_x.dtype))
                 if grad_kernel is not None:
-                    _product_into(grad_kernel[d], x.index_select(0, in_rows).T, grad_rows)
-            elif grad_kernel is not None and d != identity:
-                grad_kernel[d] = 0
+                    _product_into(grad_weights[d], x.index_select(0, in_rows).T, grad_rows)
+            elif grad_kernel is not None:
+                grad_weights[d].zero_()
         if grad_kernel is not None and identity is not None:
-            _product_into(grad_kernel[identity], x.T, grad)
+            _product_into(grad_weights[identity], x.T, grad)
         return grad_x, grad_kernel, None, None
 
 

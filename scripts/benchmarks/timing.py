@@ -13,16 +13,22 @@ import torch
 
 
 def time_in_turn(steps: list[Callable[[], None]], rounds: int, device: torch.device) -> list[list[float]]:
-    """Seconds of every step in every round, the steps one after the other in each round; a first round warms up."""
+    """Seconds of every step in every round, the steps one after the other in each round.
+
+    A step runs twice in its turn and the second time counts, as in training, where a step follows one like it:
+    the first finds its memory given away and the threads of another library still waiting on the cores.
+    """
     seconds: list[list[float]] = [[] for _ in steps]
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for run, taken in zip(steps, seconds, strict=True):
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             start = time.perf_counter()
             run()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            if number:
-                taken.append(time.perf_counter() - start)
+            taken.append(time.perf_counter() - start)
     return seconds
 
 
