@@ -88,8 +88,11 @@ def _read_mono(file: soundfile.SoundFile, path: str, start: int, stop: int) -> n
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be decoded ({error.error_string})") from error
     if len(samples) < stop - start:
-        raise InputError(f"{path}: ends after {start + len(samples)} of {file.frames} samples; the file is truncated")
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        raise InputError(f"{path}: ends before the {file.frames} samples its header tells of; the file is truncated")
+    if samples.shape[1] == 1:
+        return samples[:, 0]
+    with np.errstate(over="ignore"):  # infinite then, which the caller refuses
+        return samples.mean(axis=1)
 
 
 def _decoder_start(file: soundfile.SoundFile, start: int) -> int:
@@ -109,9 +112,13 @@ def _opened(path: str) -> Iterator[soundfile.SoundFile]:
         with _quiet_decoder():
             file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: a .raw file without a format
-        reason = getattr(error, "error_string", error)
+        reason = str(getattr(error, "error_string", error))
         if not os.path.isfile(path):
             reason = "no such file"
+        elif not os.path.getsize(path):
+            reason = "the file is empty"
+        elif reason.startswith("File does not exist"):  # what libsndfile says when an mp3 has no frames
+            reason = "no frames of audio in it"
         raise InputError(f"{path}: cannot be read as audio ({reason})") from error
     with file:
         if file.frames <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,21 @@ def read_index(path: str | Path) -> list[IndexRow]:
         InputError: the file is missing, not text, or empty; a row has other columns, or names a recording that
             does not exist or more frames than its folder holds. The message names file and line.
     """
+    rows = []
+    for row in parse_index(path):
+        if isinstance(row, InputError):
+            raise row
+        _check_files(row)
+        rows.append(row)
+    return rows
+
+
+def parse_index(path: str | Path) -> list[IndexRow | InputError]:
+    """The rows of an index file, in place of those that are none what is wrong with them; looks at no other file.
+
+    Raises:
+        InputError: the file is missing, not text, or empty.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader]
@@ -70,25 +86,30 @@ def read_index(path: str | Path) -> list[IndexRow]:
     return rows
 
 
-def _parse_row(fields: list[str], origin: str) -> IndexRow:
+def _parse_row(fields: list[str], origin: str) -> IndexRow | InputError:
     if len(fields) != 3:
-        raise InputError(f"{origin}: expected AUDIO_PATH,FRAMES_PATH,NUMBER_FRAMES, found {len(fields)} column(s)")
+        return InputError(f"{origin}: expected AUDIO_PATH,FRAMES_PATH,NUMBER_FRAMES, found {len(fields)} column(s)")
     audio_path, frames_path, count = fields
-    if not count.isascii() or not count.isdigit() or int(count) < 1:
-        raise InputError(f"{origin}: the number of frames is {count!r}, expected a whole number of 1 or more")
+    if not re.fullmatch("[0-9]{1,9}", count) or int(count) < 1:
+        shown = count if len(count) <= 20 else f"{count[:20]}..."
+        return InputError(f"{origin}: the number of frames is {shown!r}, expected a whole number of 1 or more")
     row = IndexRow(audio_path, frames_path, int(count), origin)
     if not row.instrument:
-        raise InputError(f"{origin}: recording {audio_path} lies in no folder; its folder's name is the instrument")
-    if not os.path.isfile(audio_path):
-        raise InputError(f"{origin}: recording {audio_path} does not exist (paths count from the working directory)")
-    if not os.path.isdir(frames_path):
-        raise InputError(f"{origin}: folder {frames_path} does not exist (paths count from the working directory)")
+        return InputError(f"{origin}: recording {audio_path} lies in no folder; its folder's name is the instrument")
+    return row
+
+
+def _check_files(row: IndexRow) -> None:
+    counted = "paths count from the working directory"
+    if not os.path.isfile(row.audio_path):
+        raise InputError(f"{row.origin}: recording {row.audio_path} does not exist ({counted})")
+    if not os.path.isdir(row.frames_path):
+        raise InputError(f"{row.origin}: folder {row.frames_path} does not exist ({counted})")
     if not os.path.isfile(row.frame_path(row.num_frames - 1)):
         raise InputError(
-            f"{origin}: says {row.num_frames} frames, but {row.frame_path(row.num_frames - 1)} does not exist; "
+            f"{row.origin}: says {row.num_frames} frames, but {row.frame_path(row.num_frames - 1)} does not exist; "
             "make the index files again with scripts/create_index_files.py"
         )
-    return row
 
 
 def write_index(path: str | Path, rows: Iterable[IndexRow]) -> None:

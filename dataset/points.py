@@ -49,15 +49,18 @@ def read_points(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     """
     try:
         vertices = _read_vertices(path)
-        xyz = np.stack([vertices[axis].astype(np.float32) for axis in "xyz"])  # [3, P]
+        with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, and are refused as too far
+            xyz = np.stack([vertices[axis].astype(np.float32) for axis in "xyz"])  # [3, P]
         rgb = None
         if {"red", "green", "blue"} <= set(vertices.dtype.names):
             rgb = np.stack([vertices[channel] for channel in ("red", "green", "blue")])
             rgb = rgb.astype(rgb.dtype.newbyteorder("="), copy=False)
         finite = np.isfinite(xyz).all(axis=0)
+        if not finite.all():
+            finite = np.logical_and.reduce([np.isfinite(vertices[axis]) for axis in "xyz"])
         if rgb is not None and rgb.dtype.kind == "f":
             finite &= np.isfinite(rgb).all(axis=0)
-    except (PlyParseError, OSError, KeyError, ValueError, TypeError, MemoryError) as error:
+    except (PlyParseError, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = "no such file" if not os.path.isfile(path) else str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a PLY point cloud ({reason})") from error
     if not finite.all():
@@ -106,19 +109,25 @@ def load_voxels(
     is `read_points`, or the same of a cache.
 
     Raises:
-        InputError: as `read` and `voxelise`, or colours that are asked for but missing.
+        InputError: as `read` and `voxelise`, or colours that are asked for but missing or out of range.
     """
     xyz, rgb = read(path)
     if rgbs_feature and rgb is None:
         raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0")
-    if augmentation is not None:
-        xyz = augmentation.move(xyz)
     try:
-        coordinates, features = voxelise(xyz, rgb if rgbs_feature else xyz, voxel_size_m)
+        with np.errstate(over="ignore", invalid="ignore"):  # of points that `voxelise` refuses
+            if augmentation is not None:
+                xyz = augmentation.move(xyz)
+            coordinates, features = voxelise(xyz, rgb if rgbs_feature else xyz, voxel_size_m)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if rgbs_feature:
         features = to_unit(features)
+        if features.min() < 0 or features.max() > 1:
+            raise InputError(
+                f"{path}: colours of {features.min():.3g} to {features.max():.3g} of full scale; floats must lie in "
+                "0..1, whole numbers between 0 and the largest of their type"
+            )
         if augmentation is not None:
             features = augmentation.tint(features, rng)
     return coordinates, features
@@ -137,9 +146,11 @@ def voxelise(xyz: np.ndarray, features: np.ndarray, voxel_size_m: float) -> tupl
     cells = np.divide(xyz.T, voxel_size_m, dtype=np.float64)  # [3, P]
     np.floor(cells, out=cells)
     low, high = cells.min(axis=1, keepdims=True), cells.max(axis=1, keepdims=True)
-    if max(high.max(), -low.min()) > MAX_COORDINATE:
-        farthest = np.abs(xyz).max()
-        raise InputError(f"points up to {farthest:.3g} m from the origin: are the clouds in metres?")
+    if not max(high.max(), -low.min()) <= MAX_COORDINATE:  # or NaN, of infinite points that were moved
+        raise InputError(
+            f"points up to {np.nanmax(np.abs(xyz)):.3g} m from the origin, more than {MAX_COORDINATE} voxels of "
+            f"{voxel_size_m:g} m: are the clouds in metres?"
+        )
     # Numbers of 16 bits are sorted by radix, several times faster; only voxels 2**16 apart on an axis need more.
     numbers = (cells - low).astype(np.uint16 if (high - low).max() < 2**16 else np.uint32)
     order = np.lexsort(numbers[::-1])  # stable: the first point of a voxel comes first
