@@ -101,7 +101,7 @@ class SparseResNet18(nn.Module):
         places = {"conv1": "0", "bn1": "1", **{f"layer{n}": str(n + 3) for n in (1, 2, 3, 4)}}
         trunk = {}
         for name, value in classifier.items():
-            layer, _, rest = name.partition(".")
+            layer, _, rest = str(name).partition(".")
             if layer in places:
                 trunk[f"{places[layer]}.{rest}"] = value
         self.features.load_state_dict(trunk)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -24,11 +27,15 @@ def load(path: str | Path) -> dict:
         InputError: the file is missing, truncated, of another kind, or would run code to be read.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # on a damaged file PyTorch's unpickler stumbles in many ways
+        with warnings.catch_warnings(action="ignore"):  # the error says it all
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # on a damaged file PyTorch's unpickler stumbles in many ways, an OSError among them
+        if isinstance(error, OSError) and error.filename:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # PyTorch's advice is to let the file run its code
+            needs = re.search(r"GLOBAL (\S+)", str(error))
+            reason = f"it wants {needs[1]} to be run, and no code is" if needs else "another kind of file, or damaged"
         raise InputError(f"{path}: not a whole PyTorch checkpoint of plain weights ({reason})") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a dictionary of weights, found {type(content).__name__}")
@@ -39,13 +46,16 @@ def load_weights(net: nn.Module, path: str | Path) -> None:
     """Fills `net` from the state dict at `path`; names and shapes must fit exactly.
 
     Raises:
-        InputError: as `load`, or weights of another architecture, with the first difference.
+        InputError: as `load`, or weights of another architecture, with the first difference, or that are not finite.
     """
     weights = load(path)
     expected = net.state_dict()
     difference = next(_differences(expected, weights), None)
     if difference:
         raise InputError(f"{path}: weights of another architecture or size ({difference})")
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise InputError(f"{path}: {name} holds NaN or infinite numbers; the training that wrote it had diverged")
     net.load_state_dict(weights)
 
 
