@@ -64,8 +64,8 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add("--weights_sound", default="", help="state dict to start the sound net from")
     add("--weights_vision", default="", help="state dict to start the vision net from")
     add("--weights_synthesizer", default="", help="state dict to start the fusion module from")
-    add("--num_channels", type=whole(1), default=32, help="C, channels of sound and vision features")
-    add("--ngf", type=whole(1), default=64, help="channels of the outermost level of the U-Net")
+    add("--num_channels", type=whole(1, 4096), default=32, help="C, channels of sound and vision features")
+    add("--ngf", type=whole(1, 1024), default=64, help="channels of the outermost level of the U-Net")
     add("--num_frames", type=whole(1), default=1, help="K, point-cloud frames of each source")
     add("--stride_frames", type=whole(1), default=1, help="frames from one of the K to the next")
     add("--frame_pool", default="maxpool", choices=list(FRAME_POOLS), help="pooling over the K frames")
@@ -91,11 +91,11 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add("--workers", type=whole(0), default=32, help="processes that load data; 0: none beside the main one")
     add("--cache", default="", help="folder that keeps recordings and clouds decoded, filled on first use; none: off")
     add("--num_val", type=whole(-1), default=-1, help="validation mixtures; -1: one for every row of the list")
-    add("--audLen", type=whole(2), default=65535, help="L, samples of a mixture")
-    add("--audRate", type=whole(1), default=11025, help="sampling rate in Hz")
+    add("--audLen", type=whole(2, 2**27), default=65535, help="L, samples of a mixture")
+    add("--audRate", type=whole(1, 384_000), default=11025, help="sampling rate in Hz")
     add("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
     add("--stft_hop", type=whole(1), default=256, help="STFT hop in samples")
-    add("--voxel_size", type=real(0, exclusive=True), default=0.02, help="edge of a voxel in metres")
+    add("--voxel_size", type=real(0, 100, exclusive=True), default=0.02, help="edge of a voxel in metres")
     add(
         "--rgbs_feature",
         type=switch,
@@ -138,8 +138,8 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--list_train", default="data/train.csv", help="index file of the training set")
     add("--list_val", default="data/val.csv", help="index file of the set to evaluate on")
-    add("--dup_trainset", type=whole(1), default=100, help="times the training list is repeated in an epoch")
-    add("--num_epoch", type=whole(1), default=100, help="epochs to train")
+    add("--dup_trainset", type=whole(1, 10**6), default=100, help="times the training list is repeated in an epoch")
+    add("--num_epoch", type=whole(1, 10**6), default=100, help="epochs to train")
     add("--lr_vision", type=real(0), default=1e-4, help="learning rate of the vision trunk")
     add("--lr_sound", type=real(0), default=1e-3, help="learning rate of the U-Net and the last vision layer")
     add("--lr_synthesizer", type=real(0), default=1e-3, help="learning rate of the fusion module")

@@ -32,7 +32,7 @@ from utils.results import (
     plot_history,
     record,
     remove_results,
-    remove_visuals,
+    replacing_visuals,
     write_config,
 )
 from utils.seeding import seed_everything
@@ -117,13 +117,23 @@ def train_epoch(
     return mean.value
 
 
-@torch.no_grad()
 def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argparse.Namespace, **about) -> dict:
     """Separates and scores every mixture of the list, writes the results into `run` and returns their summary."""
+    with replacing_visuals(run) as visuals:
+        table = separate_and_score(separator, loader, visuals, options)
+    settings = ("list_val", "seed", "num_mix", "num_frames", "audLen", "bss_eval")
+    table.write(run, **{name: getattr(options, name) for name in settings}, **about)
+    return table.summary()
+
+
+@torch.no_grad()
+def separate_and_score(
+    separator: Separator, loader: BatchLoader, visuals: Path, options: argparse.Namespace
+) -> EvaluationTable:
+    """The scores of every mixture; the first `num_vis` are drawn, each in a folder of `visuals`."""
     separator.eval()
     device = next(separator.parameters()).device
     table = EvaluationTable()
-    remove_visuals(run)
     progress = Progress(loader, "evaluation", options.disp_iter)
     for batch in progress:
         batch = batch.to(device)
@@ -138,12 +148,10 @@ def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argp
             table.add(made_of, scores[b])
             if len(table.rows) <= options.num_vis:
                 names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
-                folder = run / "visualization" / f"{batch.indices[b]:04d}_{names}"
+                folder = visuals / f"{batch.indices[b]:04d}_{names}"
                 waves = (wave[..., b, :].cpu().numpy() for wave in (sources, estimates, mixture))
                 write_visuals(folder, separator, result, b, draws, *waves, options.audRate)
-    settings = ("list_val", "seed", "num_mix", "num_frames", "audLen", "bss_eval")
-    table.write(run, **{name: getattr(options, name) for name in settings}, **about)
-    return table.summary()
+    return table
 
 
 def write_visuals(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
+
+# What is wrong with a path that was given, wherever it is noticed.
+PATH_FAULTS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class InputError(ValueError):
@@ -15,11 +19,15 @@ class WriteError(InputError):
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError`."""
+    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError` or of a path's fault."""
     try:
         sys.exit(command())
     except InputError as error:
         sys.exit(_complain(error))
+    except OSError as error:
+        if error.errno not in PATH_FAULTS or error.filename is None:
+            raise
+        sys.exit(_complain(InputError(f"{error.filename}: {error.strerror}")))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

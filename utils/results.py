@@ -9,6 +9,8 @@ import platform
 import shutil
 import subprocess
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
@@ -51,6 +53,21 @@ def remove_visuals(run: Path) -> None:
     """Removes the mixtures that an earlier evaluation drew: they do not belong to the scores of the next."""
     for folder in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*"):
         shutil.rmtree(folder)
+
+
+@contextmanager
+def replacing_visuals(run: Path) -> Iterator[Path]:
+    """Yields a folder to draw mixtures in; if all goes well they replace those of the evaluation before."""
+    new = run / ".visualization.tmp"
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        yield new
+        remove_visuals(run)
+        for folder in new.glob("*"):
+            (run / "visualization").mkdir(exist_ok=True)
+            folder.rename(run / "visualization" / folder.name)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def git_commit() -> str | None:
