@@ -8,12 +8,9 @@ What is there already is left as it is. Files that cannot be read are listed, a 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +20,8 @@ from dataset.cache import Cache  # noqa: E402
 from dataset.index import IndexRow, read_index  # noqa: E402
 from utils.errors import InputError, WriteError, run_command  # noqa: E402
 from utils.options import ArgumentParser, switch, whole  # noqa: E402
+from utils.parallel import mapper  # noqa: E402
 from utils.progress import Progress, say  # noqa: E402
-
-CHUNK = 16  # files handed to a process at a time
 
 
 @dataclass(frozen=True)
@@ -71,28 +67,14 @@ def build_cache(rows: list[IndexRow], folder: Path, rate_hz: int, with_clouds: b
     work = [("recordings", recordings(rows), Fill(cache, rate_hz))]
     if with_clouds:
         work.append(("clouds", clouds(rows), Fill(cache, None)))
-    with _mapper(workers) as mapper:
+    with mapper(workers) as mapped:
         for label, paths, fill in work:
             progress = Progress(paths, label, every=max(20, len(paths) // 20))
-            for _, error in zip(progress, mapper(fill, paths), strict=True):
+            for _, error in zip(progress, mapped(fill, paths), strict=True):
                 if error:
                     unreadable.append(error)
                     progress.note = f"{len(unreadable)} unreadable"
     return unreadable
-
-
-@contextmanager
-def _mapper(workers: int) -> Iterator:
-    """A `map` over processes; one alone works in place."""
-    if workers == 1:
-        yield map
-        return
-    # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield lambda function, items: pool.map(function, items, chunksize=CHUNK)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def main() -> int:

@@ -1,0 +1,24 @@
+"""Work on many files by several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+CHUNK = 16  # items handed to a process at a time
+
+
+@contextmanager
+def mapper(workers: int) -> Iterator[Callable]:
+    """Yields a `map` over `workers` processes, results in the items' order; one alone works in place."""
+    if workers == 1:
+        yield map
+        return
+    # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield lambda function, items: pool.map(function, items, chunksize=CHUNK)
+    finally:
+        pool.shutdown(cancel_futures=True)
