@@ -21,6 +21,16 @@ OGG_LAST_PAGE = 2**18  # samples; seeking into the last page misses, and a page 
 RESAMPLER_MARGIN_S = 0.1  # decoded on either side of a window that is resampled: longer than the filter
 
 
+class NotFiniteError(InputError):
+    """A recording that holds NaN or infinite samples."""
+
+
+def recording_rate(path: str) -> int:
+    """The recording's own sampling rate in Hz, read from its header; raises InputError as `recording_length`."""
+    with _opened(path) as file:
+        return file.samplerate
+
+
 def recording_length(path: str, rate_hz: int) -> int:
     """Samples of the recording at `rate_hz`, read from its header.
 
@@ -37,7 +47,7 @@ def read_window(path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
     Channels are averaged. A recording that ends earlier starts over, so any window is full.
 
     Raises:
-        InputError: the file is missing, truncated or not audio, or holds NaN or infinite samples.
+        InputError: the file is missing, truncated or not audio, or (NotFiniteError) holds NaN or infinite samples.
     """
     with _opened(path) as file:
         total = _length_at(file, rate_hz)
@@ -46,7 +56,7 @@ def read_window(path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
         else:
             wave = cut_window(_read_resampled(file, path, 0, total, rate_hz), start, length)
     if not np.isfinite(wave).all():
-        raise InputError(f"{path}: holds NaN or infinite samples")
+        raise NotFiniteError(f"{path}: holds NaN or infinite samples")
     return wave
 
 

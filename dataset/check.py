@@ -1,0 +1,272 @@
+"""Everything that index files name, read once: what is wrong with a data set before anything is trained on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from dataset.audio import NotFiniteError, read_window, recording_length, recording_rate
+from dataset.index import IndexRow, parse_index
+from dataset.points import read_points, voxelise
+from utils.errors import InputError
+from utils.parallel import mapper
+from utils.progress import Progress
+
+ERRORS = (  # training or evaluation would stop, or its scores would mean nothing
+    *("wrong row", "unreadable recording", "NaN in recording", "missing frames", "unreadable cloud"),
+    *("too few frames", "too few instruments", "shared recording", "shared performer"),
+)
+WARNINGS = (  # it works, but perhaps not as meant
+    *("silent recording", "short recording", "other rate", "clipped recording"),
+    *("cloud without colours", "implausible height"),
+)
+SILENT = 1e-4  # a recording that never exceeds this, -80 dB of full scale, is silent
+CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 1e-3  # of full scale; share of samples there or above
+HEIGHTS_M = (0.5, 3.0)  # of a musician with an instrument, sitting or standing
+BLOCK = 2**20  # samples decoded at a time: memory does not grow with the recording
+SAMPLED_FRAMES = 5  # read of each performer with clouds `sampled`
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with the file or line at `path`, which the named lists lead to; kind: of ERRORS or WARNINGS."""
+
+    kind: str
+    path: str
+    reason: str
+    lists: tuple[str, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        return self.kind in ERRORS
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the data are for: the options of the same names in `arguments.py`.
+
+    clouds: `all` frames are read, or `sampled`: 5 of each performer, or `none`.
+    """
+
+    num_mix: int = 2
+    num_frames: int = 1
+    stride_frames: int = 1
+    aud_len: int = 65535
+    aud_rate: int = 11025
+    voxel_size: float = 0.02
+    clouds: str = "all"
+
+
+@dataclass
+class ListSummary:
+    """Sizes of one index file. instruments: rows of each. problems: findings of each kind that it leads to."""
+
+    path: str
+    rows: int
+    hours: float
+    performers: int
+    frames: int
+    instruments: dict[str, int]
+    problems: Counter = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was read of a recording: its length, a digest of its bytes ('' if unreadable), what is wrong with it."""
+
+    seconds: float
+    digest: str
+    findings: list[Finding]
+
+
+def check_data(lists: dict[str, str | Path], needs: Needs, workers: int = 1) -> tuple[list[ListSummary], list[Finding]]:
+    """Reads index files, given by name, and once every recording and cloud that they name.
+
+    Returns:
+        A summary of each list and all findings, errors first, by kind and path.
+
+    Raises:
+        InputError: an index file is missing, not text, or empty.
+    """
+    findings: list[Finding] = []
+    rows: dict[str, list[IndexRow]] = {}
+    for name, path in lists.items():
+        parsed = parse_index(path)
+        rows[name] = [row for row in parsed if isinstance(row, IndexRow)]
+        findings += [_wrong_row(path, row, name) for row in parsed if isinstance(row, InputError)]
+        findings += check_rows(path, rows[name], name, needs)
+    by_audio = _lists_of((row.audio_path, name) for name in rows for row in rows[name])
+    by_folder = _lists_of((row.frames_path, name) for name in rows for row in rows[name])
+    counts: dict[str, int] = {}
+    for row in (row for part in rows.values() for row in part):
+        counts[row.frames_path] = max(row.num_frames, counts.get(row.frames_path, 0))
+    to_read: dict[str, str] = {}  # cloud -> its folder
+    for folder, count in counts.items():
+        present, missing = find_frames(folder, count)
+        findings += [replace(found, lists=by_folder[folder]) for found in missing]
+        to_read |= {os.path.join(folder, frame): folder for frame in _chosen(present, needs.clouds)}
+
+    with mapper(workers) as mapped:
+        check = partial(check_recording, rate_hz=needs.aud_rate, window=needs.aud_len)
+        recordings = _read(list(by_audio), check, "recordings", mapped)
+        clouds = _read(list(to_read), partial(check_cloud, voxel_size_m=needs.voxel_size), "clouds", mapped)
+    for path, recording in recordings.items():
+        findings += [replace(found, lists=by_audio[path]) for found in recording.findings]
+    for path, found_there in clouds.items():
+        findings += [replace(found, lists=by_folder[to_read[path]]) for found in found_there]
+    findings += shared_between(by_audio, lambda path: recordings[path].digest, "recording")
+    findings += shared_between(by_folder, os.path.realpath, "performer")
+
+    order = {kind: place for place, kind in enumerate(ERRORS + WARNINGS)}
+    findings.sort(key=lambda found: (order[found.kind], found.path))
+    summaries = [_summary(name, lists[name], rows[name], recordings, findings) for name in lists]
+    return summaries, findings
+
+
+def check_rows(path: str | Path, rows: list[IndexRow], name: str, needs: Needs) -> list[Finding]:
+    """What the rows of one list lack for mixtures of `needs.num_mix` sources with `needs.num_frames` frames each."""
+    findings = []
+    needed = 2 * (needs.num_frames // 2) * needs.stride_frames + 1
+    for row in rows:
+        if row.num_frames < needed:
+            reason = f"{row.num_frames} frame(s), --num_frames and --stride_frames need {needed}"
+            findings.append(Finding("too few frames", row.origin, reason, (name,)))
+    instruments = sorted({row.instrument for row in rows})
+    if len(instruments) < needs.num_mix:
+        reason = f"holds {len(instruments)} instrument(s) ({', '.join(instruments)}), --num_mix needs {needs.num_mix}"
+        findings.append(Finding("too few instruments", str(path), reason, (name,)))
+    return findings
+
+
+def check_recording(path: str, rate_hz: int, window: int) -> Recording:
+    """Decodes a recording from end to end, at its own rate.
+
+    Args:
+        rate_hz, window: that it will be resampled to, and the samples a mixture takes at that rate.
+    """
+    try:
+        own_rate = recording_rate(path)
+        length = recording_length(path, own_rate)
+        peak, clipped = 0.0, 0
+        for start in range(0, length, BLOCK):
+            level = np.abs(read_window(path, start, min(BLOCK, length - start), own_rate))
+            peak, clipped = max(peak, float(level.max())), clipped + int((level >= CLIPPED_LEVEL).sum())
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "blake2b").hexdigest()
+    except (InputError, OSError) as error:
+        kind = "NaN in recording" if isinstance(error, NotFiniteError) else "unreadable recording"
+        return Recording(0.0, "", [Finding(kind, path, _reason(error, path))])
+    problems = {}
+    if peak <= SILENT:
+        problems["silent recording"] = f"never louder than {peak:.1g} of full scale; its mixtures cannot be scored"
+    if recording_length(path, rate_hz) < window:
+        problems["short recording"] = f"{length / own_rate:.2f} s, shorter than the window; it will be repeated"
+    if own_rate != rate_hz:
+        problems["other rate"] = f"{own_rate} Hz, not {rate_hz}; it will be resampled"
+    if clipped > CLIPPED_SHARE * length:
+        problems["clipped recording"] = f"{100 * clipped / length:.1f} % of its samples are at full scale"
+    return Recording(length / own_rate, digest, [Finding(kind, path, reason) for kind, reason in problems.items()])
+
+
+def find_frames(folder: str, count: int) -> tuple[list[str], list[Finding]]:
+    """Which of the frames `00000.ply ..` below `count` are in a performer's folder, and a finding if not all are."""
+    expected = [f"{frame:05d}.ply" for frame in range(count)]
+    try:
+        there = {entry.name for entry in os.scandir(folder) if entry.is_file()}
+    except OSError as error:
+        return [], [Finding("missing frames", folder, f"cannot be read ({error.strerror})")]
+    missing = [frame for frame in expected if frame not in there]
+    if not missing:
+        return expected, []
+    shown = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+    reason = f"{len(missing)} of {count} frames are not there: {shown}"
+    return [frame for frame in expected if frame in there], [Finding("missing frames", folder, reason)]
+
+
+def check_cloud(path: str, voxel_size_m: float) -> list[Finding]:
+    """Reads and voxelises a cloud; its height is that of all but the highest and the lowest hundredth of points."""
+    try:
+        xyz, rgb = read_points(path)
+        voxelise(xyz, xyz, voxel_size_m)
+    except InputError as error:
+        return [Finding("unreadable cloud", path, _reason(error, path))]
+    findings = []
+    if rgb is None:
+        findings.append(Finding("cloud without colours", path, "no red, green, blue; use --rgbs_feature 0"))
+    low, high = np.percentile(xyz[:, 1], (1, 99))
+    if not HEIGHTS_M[0] <= high - low <= HEIGHTS_M[1]:
+        reason = f"{high - low:.3g} high along Y, expected {HEIGHTS_M[0]} to {HEIGHTS_M[1]} m: is it in metres, Y up?"
+        findings.append(Finding("implausible height", path, reason))
+    return findings
+
+
+def shared_between(
+    lists_of: dict[str, tuple[str, ...]], identity: Callable[[str], str], what: str
+) -> Iterable[Finding]:
+    """Findings of what several lists hold: paths with the same `identity` are one recording or performer."""
+    groups = defaultdict(list)
+    for path in lists_of:
+        groups[identity(path) or os.path.realpath(path)].append(path)
+    for paths in groups.values():
+        lists = tuple(dict.fromkeys(name for path in paths for name in lists_of[path]))
+        if len(lists) > 1:
+            names = f" (also {', '.join(paths[1:])})" if len(paths) > 1 else ""
+            reason = f"in the lists {' and '.join(lists)}{names}: scores need {what}s that were not trained on"
+            yield Finding(f"shared {what}", paths[0], reason, lists)
+
+
+def _lists_of(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """The names of the lists of each path, from pairs (path, list)."""
+    lists: dict[str, dict[str, None]] = defaultdict(dict)
+    for path, name in pairs:
+        lists[path][name] = None
+    return {path: tuple(names) for path, names in lists.items()}
+
+
+def _chosen(frames: list[str], clouds: str) -> list[str]:
+    if clouds == "none" or not frames:
+        return []
+    if clouds == "all":
+        return frames
+    return [frames[i] for i in sorted(set(np.linspace(0, len(frames) - 1, SAMPLED_FRAMES).round().astype(int)))]
+
+
+def _read(paths: list[str], check: Callable[[str], object], label: str, mapped: Callable) -> dict:
+    progress, results = Progress(paths, label, every=max(20, len(paths) // 20)), {}
+    for path, result in zip(progress, mapped(check, paths), strict=True):
+        results[path] = result
+    return results
+
+
+def _wrong_row(path: str | Path, error: InputError, name: str) -> Finding:
+    number, _, reason = _reason(error, path, separator=":").partition(": ")
+    return Finding("wrong row", f"{path}:{number}", reason, (name,))
+
+
+def _reason(error: Exception, path: str | Path, separator: str = ": ") -> str:
+    """The message of an error without the path it begins with, in one line."""
+    return " ".join(str(error).removeprefix(f"{path}{separator}").split())
+
+
+def _summary(
+    name: str, path: str | Path, rows: list[IndexRow], recordings: dict[str, Recording], findings: list[Finding]
+) -> ListSummary:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.frames_path] = max(row.num_frames, counts.get(row.frames_path, 0))
+    return ListSummary(
+        path=str(path),
+        rows=len(rows),
+        hours=sum(recordings[audio].seconds for audio in {row.audio_path for row in rows}) / 3600,
+        performers=len(counts),
+        frames=sum(counts.values()),
+        instruments=dict(sorted(Counter(row.instrument for row in rows).items())),
+        problems=Counter(found.kind for found in findings if name in found.lists),
+    )
