@@ -40,13 +40,13 @@ class Cache:
         folder: of the cache; none or an empty name: every read goes to the files.
 
     Raises:
-        InputError: something else stands where the folder should be.
+        WriteError: something else stands where the folder should be.
     """
 
     def __init__(self, folder: str | Path | None = None):
         self.folder = str(folder) if folder else None
         if self.folder and os.path.exists(self.folder) and not os.path.isdir(self.folder):
-            raise InputError(f"--cache {folder}: not a folder")
+            raise WriteError(f"{folder}: cannot be written (not a folder); choose another --cache, or leave it out")
 
     def recording_length(self, path: str, rate_hz: int) -> int:
         """Samples of the recording at `rate_hz`; raises InputError as `dataset.audio.recording_length`, WriteError."""

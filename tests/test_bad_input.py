@@ -411,7 +411,7 @@ PATHS = [
     ("list_train", LONG, f"{LONG}: cannot be read .File name too long"),
     ("list_val", "nowhere.csv", "nowhere.csv: cannot be read"),
     ("list_val", "weights.pth", "weights.pth: not a CSV text file"),
-    ("cache", "list.csv", "--cache list.csv: not a folder"),
+    ("cache", "list.csv", "list.csv: cannot be written .not a folder.; choose another --cache"),
     ("weights_sound", "nowhere.pth", "nowhere.pth: cannot be read"),
     ("weights_vision", "list.csv", "list.csv: not a whole PyTorch checkpoint"),
     ("weights_synthesizer", ".", ".: cannot be read .Is a directory"),
