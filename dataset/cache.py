@@ -46,7 +46,7 @@ class Cache:
     def __init__(self, folder: str | Path | None = None):
         self.folder = str(folder) if folder else None
         if self.folder and os.path.exists(self.folder) and not os.path.isdir(self.folder):
-            raise WriteError(f"{folder}: cannot be written (not a folder); choose another --cache, or leave it out")
+            raise WriteError(f"{folder}: cannot be written (not a folder); choose another, or leave --cache out")
 
     def recording_length(self, path: str, rate_hz: int) -> int:
         """Samples of the recording at `rate_hz`; raises InputError as `dataset.audio.recording_length`, WriteError."""

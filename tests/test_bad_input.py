@@ -411,7 +411,7 @@ PATHS = [
     ("list_train", LONG, f"{LONG}: cannot be read .File name too long"),
     ("list_val", "nowhere.csv", "nowhere.csv: cannot be read"),
     ("list_val", "weights.pth", "weights.pth: not a CSV text file"),
-    ("cache", "list.csv", "list.csv: cannot be written .not a folder.; choose another --cache"),
+    ("cache", "list.csv", "list.csv: cannot be written .not a folder.; .*leave --cache out"),
     ("weights_sound", "nowhere.pth", "nowhere.pth: cannot be read"),
     ("weights_vision", "list.csv", "list.csv: not a whole PyTorch checkpoint"),
     ("weights_synthesizer", ".", ".: cannot be read .Is a directory"),
@@ -612,6 +612,23 @@ def test_evaluation(evaluated, tmp_path, monkeypatch, capfd, row, others, audio,
     assert np.isfinite([summary[name] for name in ("loss", "sdr", "sir", "sar", "sdr_mixture", "si_sdr")]).all()
     assert [folder.name[:5] for folder in (run / "visualization").iterdir()] == ["0000_"]
     assert not (run / "visualization" / "0000_earlier").exists() and not list(run.glob(".visualization*"))
+
+
+EDGES = [
+    ["--audLen", "31", "--stft_frame", "2", "--stft_hop", "1"],
+    ["--audRate", "1"],
+    ["--audRate", "384000", "--num_val", "99999999"],
+    ["--voxel_size", "100", "--batch_size_per_gpu", "999999999"],
+    ["--stft_frame", "1023", "--seed", "4294967295"],
+]
+
+
+@pytest.mark.parametrize("options", EDGES, ids=" ".join)
+def test_the_ends_of_ranges_work(evaluated, monkeypatch, capfd, options):
+    result = run_main(monkeypatch, capfd, evaluated, *EVAL, *options)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    summary = json.loads((evaluated / "ckpt" / "run" / "metrics.json").read_text())
+    assert summary["n_scored"] == 2 and np.isfinite([summary["loss"], summary["sdr"]]).all()
 
 
 def test_single_voxels_train(evaluated, tmp_path, monkeypatch, capfd, others):
