@@ -14,7 +14,7 @@ from utils.errors import InputError
 SIZES = {"num_mix": 2, "num_frames": 3, "aud_len": 4095, "aud_rate": 8000}
 DRAWS = [
     SourceDraw(IndexRow("audio/cello/a b.mp3", "frames/cello/person_1", 9, "x:1"), 17, (1, 4, 7)),
-    SourceDraw(IndexRow("audio/sax/\u00e9, \"1\".wav", "frames/sax/person_2", 30, "x:2"), 0, (0, 1, 2)),
+    SourceDraw(IndexRow('audio/sax/\u00e9, "1".wav', "frames/sax/person_2", 30, "x:2"), 0, (0, 1, 2)),
 ]
 
 

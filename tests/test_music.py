@@ -12,9 +12,9 @@ from conftest import write_cloud
 
 from dataset.audio import read_window
 from dataset.collate import collate
+from dataset.eval_list import describe
 from dataset.index import IndexRow
 from dataset.loader import BatchLoader, EpochSampler
-from dataset.eval_list import describe
 from dataset.music import MUSICMixDataset
 from utils.errors import InputError
 
