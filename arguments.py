@@ -138,6 +138,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--list_train", default="data/train.csv", help="index file of the training set")
     add("--list_val", default="data/val.csv", help="index file of the set to evaluate on")
+    add("--eval_list", default="", help="metrics.csv of an evaluation: evaluate on exactly its mixtures")
     add("--dup_trainset", type=whole(1, 10**6), default=100, help="times the training list is repeated in an epoch")
     add("--num_epoch", type=whole(1, 10**6), default=100, help="epochs to train")
     add("--lr_vision", type=real(0), default=1e-4, help="learning rate of the vision trunk")

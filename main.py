@@ -11,9 +11,10 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from arguments import choose_device, parse_arguments, run_name
+from dataset.eval_list import describe, read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
-from dataset.music import MUSICMixDataset, SourceDraw, describe
+from dataset.music import MUSICMixDataset, SourceDraw
 from models import Separator, build_separator, start_from_classifier
 from models.backend import choose_engine, engine_name
 from models.separator import Separation
@@ -121,7 +122,7 @@ def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argp
     """Separates and scores every mixture of the list, writes the results into `run` and returns their summary."""
     with replacing_visuals(run) as visuals:
         table = separate_and_score(separator, loader, visuals, options)
-    settings = ("list_val", "seed", "num_mix", "num_frames", "audLen", "bss_eval")
+    settings = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "bss_eval")
     table.write(run, **{name: getattr(options, name) for name in settings}, **about)
     return table.summary()
 
@@ -144,7 +145,7 @@ def separate_and_score(
         table.loss.add(result.loss.item(), len(batch))
         scores = score(sources, estimates, mixture, options.bss_eval)
         for b, draws in enumerate(batch.draws):
-            made_of = {"index": batch.indices[b], "window_samples": options.audLen, **describe(draws)}
+            made_of = {"index": batch.indices[b], **describe(draws, options.audLen, options.audRate)}
             table.add(made_of, scores[b])
             if len(table.rows) <= options.num_vis:
                 names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
@@ -193,13 +194,18 @@ def evaluate_run(options: argparse.Namespace) -> None:
     loader = build_loader(options, training=False, device=device)
     weights = [getattr(options, f"weights_{net}") for net in NETS]
     summary = evaluate(separator, loader, run, options, weights=weights)
-    print(f"{run} on {options.list_val}\n{format_summary(summary)}")
+    print(f"{run} on {options.eval_list or options.list_val}\n{format_summary(summary)}")
 
 
 def build_loader(options: argparse.Namespace, training: bool, device: torch.device) -> BatchLoader:
     """The mixtures of the training or the validation list."""
-    rows = read_index(options.list_train if training else options.list_val)
-    count = len(rows) * options.dup_trainset if training else len(rows)
+    rows, listed = [], None
+    if options.eval_list and not training:
+        sizes = {name: getattr(options, name) for name in ("num_mix", "num_frames")}
+        listed = read_eval_list(options.eval_list, **sizes, aud_len=options.audLen, aud_rate=options.audRate)
+    else:
+        rows = read_index(options.list_train if training else options.list_val)
+    count = len(rows) * options.dup_trainset if training else len(listed or rows)
     if not training and options.num_val >= 0:
         count = min(count, options.num_val)
     if not count:
@@ -218,6 +224,7 @@ def build_loader(options: argparse.Namespace, training: bool, device: torch.devi
         rgbs_feature=bool(options.rgbs_feature),
         augment=options.augment,
         cache=options.cache,
+        listed=listed,
     )
     return BatchLoader(
         dataset,

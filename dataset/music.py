@@ -29,16 +29,6 @@ class SourceDraw:
     frames: tuple[int, ...]
 
 
-def describe(draws: list[SourceDraw]) -> dict:
-    """What a mixture is made of, as columns of `metrics.csv`; sources are numbered from 1."""
-    row: dict = {"num_sources": len(draws)}
-    for n, draw in enumerate(draws, 1):
-        row |= {f"instrument_{n}": draw.row.instrument, f"audio_{n}": draw.row.audio_path}
-        row |= {f"window_start_{n}": draw.window_start, f"frames_path_{n}": draw.row.frames_path}
-        row |= {f"frames_{n}": " ".join(map(str, draw.frames))}
-    return row
-
-
 @dataclass
 class Sample:
     """One mixture of N sources.
@@ -63,6 +53,7 @@ class MUSICMixDataset(Dataset):
         rows: the index file's rows.
         training: random windows, gains and augmentations that differ from epoch to epoch.
         num_samples: mixtures in an epoch; rows repeat, or are picked evenly where there are fewer mixtures.
+        listed: the mixtures of an epoch themselves, from `dataset.eval_list`; `rows` may be empty then.
         The rest are the options of the same names in `arguments.py`.
 
     Raises:
@@ -87,7 +78,9 @@ class MUSICMixDataset(Dataset):
         rgbs_feature: bool,
         augment: float = 1.0,
         cache: str = "",
+        listed: list[list[SourceDraw]] | None = None,
     ):
+        self.listed = listed
         self.rows, self.training, self.seed = rows, training, seed
         self.num_samples = num_samples
         self.num_mix, self.num_frames, self.stride_frames = num_mix, num_frames, stride_frames
@@ -97,19 +90,8 @@ class MUSICMixDataset(Dataset):
         self.by_instrument: dict[str, list[IndexRow]] = {}
         for row in rows:
             self.by_instrument.setdefault(row.instrument, []).append(row)
-        if len(self.by_instrument) < num_mix:
-            listed = rows[0].origin.rpartition(":")[0] or "the list"
-            raise InputError(
-                f"{listed}: holds {len(self.by_instrument)} instrument(s) ({', '.join(sorted(self.by_instrument))}), "
-                f"a mixture needs {num_mix} different ones; lower --num_mix or add recordings"
-            )
-        needed = 2 * self._frame_margin + 1
-        for row in rows:
-            if row.num_frames < needed:
-                raise InputError(
-                    f"{row.origin}: {row.num_frames} frame(s), but --num_frames {num_frames} --stride_frames "
-                    f"{stride_frames} needs {needed}"
-                )
+        if listed is None:
+            self._check_rows()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -127,6 +109,8 @@ class MUSICMixDataset(Dataset):
 
     def draw(self, index: int, rng: np.random.Generator) -> list[SourceDraw]:
         """Which rows, windows and frames make mixture `index`: N draws, of N different instruments."""
+        if self.listed is not None:
+            return self.listed[index]
         if self.num_samples < len(self.rows):
             index = index * len(self.rows) // self.num_samples
         first = self.rows[index % len(self.rows)]
@@ -137,6 +121,21 @@ class MUSICMixDataset(Dataset):
             candidates = self.by_instrument[others[instrument]]
             rows.append(candidates[rng.integers(len(candidates))])
         return [SourceDraw(row, _of_row(row, self._draw_window, row, rng), self._draw_frames(row, rng)) for row in rows]
+
+    def _check_rows(self) -> None:
+        if len(self.by_instrument) < self.num_mix:
+            listed = self.rows[0].origin.rpartition(":")[0] or "the list"
+            raise InputError(
+                f"{listed}: holds {len(self.by_instrument)} instrument(s) ({', '.join(sorted(self.by_instrument))}), "
+                f"a mixture needs {self.num_mix} different ones; lower --num_mix or add recordings"
+            )
+        needed = 2 * self._frame_margin + 1
+        for row in self.rows:
+            if row.num_frames < needed:
+                raise InputError(
+                    f"{row.origin}: {row.num_frames} frame(s), but --num_frames {self.num_frames} --stride_frames "
+                    f"{self.stride_frames} needs {needed}"
+                )
 
     def _draw_window(self, row: IndexRow, rng: np.random.Generator) -> int:
         half = self.aud_len // 2

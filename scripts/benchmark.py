@@ -12,12 +12,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.data import benchmark_data  # noqa: E402
 from benchmarks.metrics import benchmark_metrics  # noqa: E402
 from benchmarks.sparse import benchmark_sparse  # noqa: E402
+from benchmarks.step import benchmark_step  # noqa: E402
 
 from utils.errors import run_command  # noqa: E402
 from utils.files import replacing  # noqa: E402
 from utils.options import ArgumentParser, whole  # noqa: E402
 
-PARTS = {"data": benchmark_data, "metrics": benchmark_metrics, "sparse": benchmark_sparse}
+PARTS = {
+    "data": benchmark_data,
+    "metrics": benchmark_metrics,
+    "sparse": benchmark_sparse,
+    "step": benchmark_step,
+}
 
 
 def main() -> None:

@@ -6,12 +6,13 @@ import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import ModelBuilder, Separator
+from models import ModelBuilder, Separator, sparse
 from models.criterion import CRITERIA
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -83,13 +84,13 @@ class Case:
         return self.sources.sum(dim=0)
 
 
-def load_case(name: str) -> Case:
+def load_case(name: str, engine: ModuleType = sparse) -> Case:
     numbers = dict(np.load(VECTORS / f"{name}.npz"))
     config, seed = json.loads(str(numbers["config"])), int(numbers["seed"])
     builder, channels = ModelBuilder(), config["num_channels"]
     separator = Separator(
         builder.build_sound(config["arch_sound"], channels),
-        builder.build_vision("sparseresnet18", channels),
+        builder.build_vision("sparseresnet18", channels, engine=engine),
         builder.build_synthesizer(config["arch_synthesizer"], channels),
         criterion=CRITERIA[config["loss"]],
         binary_mask=bool(config.get("binary_mask", 1)),

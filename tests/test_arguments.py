@@ -19,7 +19,8 @@ weighted_loss 0, log_freq 1, num_gpus 1, batch_size_per_gpu 32, workers 32, num_
 stft_frame 1022, stft_hop 256, voxel_size 0.02, rgbs_feature 0, frameRate 8, seed 1234, ckpt ./ckpt, disp_iter 20,
 eval_epoch 1, mode train, list_train data/train.csv, list_val data/val.csv, dup_trainset 100, num_epoch 100,
 lr_vision 0.0001, lr_sound 0.001, lr_synthesizer 0.001, beta1 0.9, weight_decay 0.0001, device auto, optimizer sgd,
-ngf 64, augment 1.0, cache '', bss_eval fast, sparse_backend auto, pretrained_vision models/resnet18_pretrained.pth
+ngf 64, augment 1.0, cache '', eval_list '', bss_eval fast, sparse_backend auto,
+pretrained_vision models/resnet18_pretrained.pth
 """
 
 

@@ -47,12 +47,12 @@ def by_coordinate(tensor):
 
 def run_layer(ME, build, coordinates, features, state=None):
     torch.manual_seed(0)
-    layer = build(ME)
+    layer = build(ME).to(features.device)
     if state is not None:
         layer.load_state_dict(state)
     features = features.clone().requires_grad_()
     output_coordinates, output = by_coordinate(layer(ME.SparseTensor(features, coordinates)))
-    weight = torch.linspace(-1, 1, output.numel()).reshape(output.shape)
+    weight = torch.linspace(-1, 1, output.numel(), device=output.device).reshape(output.shape)
     (weight * output + 0.5 * output.square()).sum().backward()
     gradients = [p.grad for p in layer.parameters()]
     return output_coordinates, output.detach(), features.grad, gradients, layer.state_dict()
@@ -77,12 +77,14 @@ def random_batch(kind):
 @needs_minkowski
 @pytest.mark.parametrize("kind", ["negative", "64 clouds", "single voxel", "200,000 voxels"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_layers_agree(name, kind):
-    coordinates = random_batch(kind)
+def test_layers_agree(name, kind, device):
+    if not supports(MINKOWSKI, device):
+        pytest.skip(f"MinkowskiEngine is not built for {device}")
+    coordinates = random_batch(kind).to(device)
     if kind == "single voxel" and name == "batch norm":
         pytest.skip("batch statistics need more than one voxel")
     channels = 3 if name.endswith("3 channels") or name == "conv 5^3" else 6
-    features = torch.randn(len(coordinates), channels, generator=torch.Generator().manual_seed(1))
+    features = torch.randn(len(coordinates), channels, generator=torch.Generator().manual_seed(1)).to(device)
     ours = run_layer(sparse, LAYERS[name], coordinates, features)
     theirs = run_layer(MINKOWSKI, LAYERS[name], coordinates, features, ours[-1])
     assert torch.equal(ours[0], theirs[0])

@@ -1,12 +1,16 @@
-"""The benchmark's plain loader does the work that the real one is compared with."""
+"""The benchmark's plain loader does the work that the real one is compared with; what is timed is what is said."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.plain_loader import PlainLoader, hsv_converters, importable, ply_readers
+from benchmarks.sparse import step, time_shares
+from benchmarks.timing import time_in_turn
 
 from dataset.points import read_cloud
+from models.backend import shells
 from utils.errors import InputError
 
 RATE = 11025
@@ -36,3 +40,16 @@ def test_librosa_that_is_missing_is_named(rows, monkeypatch):
     monkeypatch.setattr("benchmarks.plain_loader.importable", lambda name: None)
     with pytest.raises(InputError, match="librosa: pip install -r requirements-dev.txt"):
         PlainLoader(rows, 8191, RATE, 0.05, False)
+
+
+def test_steps_take_turns_and_warm_up():
+    calls = []
+    seconds = time_in_turn([lambda: calls.append("a"), lambda: calls.append("b")], 3, torch.device("cpu"))
+    assert calls == list("aabb") * 3
+    assert [len(taken) for taken in seconds] == [3, 3] and min(map(min, seconds)) > 0
+
+
+def test_shares_of_time_add_up():
+    shares = time_shares(step("builtin", shells(2, 200), torch.device("cpu")))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(0 < share < 1 for share in shares.values())

@@ -12,9 +12,10 @@ from conftest import write_cloud
 
 from dataset.audio import read_window
 from dataset.collate import collate
+from dataset.eval_list import describe
 from dataset.index import IndexRow
 from dataset.loader import BatchLoader, EpochSampler
-from dataset.music import MUSICMixDataset, describe
+from dataset.music import MUSICMixDataset
 from utils.errors import InputError
 
 RATE = 11025
@@ -151,7 +152,7 @@ def test_batches(rows):
         rows_of_it = coordinates[:, 0] == 2
         np.testing.assert_array_equal(coordinates[rows_of_it, 1:], second[0])
         np.testing.assert_array_equal(features[rows_of_it], second[1])
-    columns = describe(batch.draws[0])
+    columns = describe(batch.draws[0], 4095, RATE)
     assert columns["instrument_1"] == "saxophone" and len(columns["frames_1"].split()) == 2
 
 

@@ -11,6 +11,7 @@ import torch
 from reference import VECTORS, load_case
 
 from models import ModelBuilder
+from models.backend import choose_engine, import_minkowski
 from models.minkowski_net import SparseResNet18Classifier
 from utils.metrics import score
 from utils.optimizer import build_optimizer
@@ -42,9 +43,16 @@ def close(found, expected, relative=1e-4):
     np.testing.assert_allclose(found, expected, rtol=relative, atol=relative * np.abs(expected).max())
 
 
+@pytest.fixture(params=["builtin", "minkowski"])
+def engine(request):
+    if request.param == "minkowski" and import_minkowski() is None:
+        pytest.skip("MinkowskiEngine is not installed")
+    return choose_engine(request.param, torch.device("cpu"))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_evaluation(name):
-    case = load_case(name)
+def test_evaluation(name, engine):
+    case = load_case(name, engine)
     separator, numbers = case.separator.eval(), case.numbers
     with torch.no_grad():
         result = separator(case.mixture, case.clouds, case.sources)
@@ -64,8 +72,8 @@ def test_evaluation(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_training_steps(name):
-    case = load_case(name)
+def test_training_steps(name, engine):
+    case = load_case(name, engine)
     separator, numbers = case.separator.train(), case.numbers
     options = argparse.Namespace(
         optimizer="sgd", beta1=0.9, weight_decay=1e-4, lr_sound=1e-3, lr_synthesizer=1e-3, lr_vision=1e-4

@@ -175,7 +175,7 @@ def meetings(kernel_map):
     pairs = kernel_map.pairs
     from_pairs = {
         (d, i, o)
-        for d, rows in enumerate(zip(pairs.in_rows, pairs.out_rows, strict=True))
+        for d, rows in enumerate(zip(*(rows.split(pairs.counts) for rows in pairs[:2]), strict=True))
         for i, o in zip(*(part.tolist() for part in rows), strict=True)
     }
     if kernel_map.identity is not None:

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from models.sparse.kernel_map import KernelMap
+from models.sparse.kernel_map import KernelMap, Pairs
 
 SHORT_ROW = 4  # input channels up to which gathering all K offsets of a voxel beats K small products
 SHORT_LIST = 32  # pairs at an offset up to which one batched product beats K small ones: they wait for the weights
+GROUP_BYTES = 2**21  # of rows gathered at a time for the products of several offsets
 CHUNK_BYTES = 2**20  # of gathered rows at a time: they should stay in cache
 
 
@@ -46,7 +47,7 @@ def _product_into(output: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 class _PairConvolution(torch.autograd.Function):
-    """Gather, matrix product and scatter, offset by offset: no work where no voxel is."""
+    """Gather, a matrix product for each offset, scatter: no work where no voxel is."""
 
     @staticmethod
     def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap, dtype: torch.dtype) -> Tensor:
@@ -56,9 +57,13 @@ class _PairConvolution(torch.autograd.Function):
         output = features.new_zeros(kernel_map.num_outputs, kernel.shape[2])
         if kernel_map.identity is not None:
             _product_into(output, x, weights[kernel_map.identity])
-        for weight, in_rows, out_rows in zip(weights.unbind(), *kernel_map.pairs, strict=True):
-            if len(in_rows):
-                output.index_add_(0, out_rows, torch.mm(x.index_select(0, in_rows), weight).to(output.dtype))
+        weights = weights.unbind()
+        for in_rows, out_rows, parts in _groups(kernel_map.pairs, x):
+            rows = x.index_select(0, in_rows)  # [M', Cin]
+            products = output.new_empty(len(rows), output.shape[1])
+            for d, part in parts:
+                _product_into(products[part], rows[part], weights[d])
+            output.index_add_(0, out_rows, products)
         return output
 
     @staticmethod
@@ -74,18 +79,41 @@ class _PairConvolution(torch.autograd.Function):
                 _product_into(grad_x, grad, transposed[identity])
         if grad_kernel is not None:
             grad_weights = grad_kernel.unbind()
-        for d, (in_rows, out_rows) in enumerate(zip(*ctx.kernel_map.pairs, strict=True)):
-            if len(in_rows):
-                grad_rows = grad.index_select(0, out_rows)  # [M_d, Cout]
-                if grad_x is not None:
-                    grad_x.index_add_(0, in_rows, torch.mm(grad_rows, transposed[d]).to(grad_x.dtype))
-                if grad_kernel is not None:
-                    _product_into(grad_weights[d], x.index_select(0, in_rows).T, grad_rows)
-            elif grad_kernel is not None:
-                grad_weights[d].zero_()
+            for d, count in enumerate(ctx.kernel_map.pairs.counts):
+                if not count:
+                    grad_weights[d].zero_()
+        for in_rows, out_rows, parts in _groups(ctx.kernel_map.pairs, x):
+            grad_rows = grad.index_select(0, out_rows)  # [M', Cout]
+            if grad_x is not None:
+                products = grad_x.new_empty(len(grad_rows), grad_x.shape[1])
+                for d, part in parts:
+                    _product_into(products[part], grad_rows[part], transposed[d])
+                grad_x.index_add_(0, in_rows, products)
+            if grad_kernel is not None:
+                rows = x.index_select(0, in_rows)  # [M', Cin]
+                for d, part in parts:
+                    _product_into(grad_weights[d], rows[part].T, grad_rows[part])
         if grad_kernel is not None and identity is not None:
             _product_into(grad_weights[identity], x.T, grad)
         return grad_x, grad_kernel, None, None
+
+
+def _groups(pairs: Pairs, x: Tensor) -> Iterator[tuple[Tensor, Tensor, list[tuple[int, slice]]]]:
+    """Offsets in turn, as many at a time as their gathered rows fit into GROUP_BYTES, but at least one.
+
+    Yields:
+        input and output rows of a group `[M']`, and for each of its offsets that has any its number and its part.
+    """
+    most = GROUP_BYTES // (x.shape[1] * x.element_size())
+    start = size = 0
+    parts: list[tuple[int, slice]] = []
+    for d, count in [*enumerate(pairs.counts), (-1, most + 1)]:  # the last closes the last group
+        if size and size + count > most:
+            yield pairs.in_rows[start : start + size], pairs.out_rows[start : start + size], parts
+            start, size, parts = start + size, 0, []
+        if count:
+            parts.append((d, slice(size, size + count)))
+            size += count
 
 
 class _BatchedConvolution(torch.autograd.Function):

@@ -20,11 +20,12 @@ from models.sparse.coordinates import MARGIN, CoordinateMap
 class Pairs(NamedTuple):
     """M pairs of an input and an output row that meet, in the order of the offset at which they do.
 
-    in_rows, out_rows: for each of the K offsets `[M_d]` int64; no row stands twice at one offset.
+    in_rows, out_rows: `[M]` int64; no row stands twice at one offset. counts: pairs at each of the K offsets.
     """
 
-    in_rows: tuple[Tensor, ...]
-    out_rows: tuple[Tensor, ...]
+    in_rows: Tensor
+    out_rows: Tensor
+    counts: list[int]
 
 
 class KernelMap:
@@ -73,18 +74,21 @@ class KernelMap:
         counts = met.sum(dim=1).tolist()
         offset, out_rows = met.nonzero_static(size=sum(counts)).unbind(1)  # [M], offset by offset
         in_rows = table[offset, out_rows].long()
-        return Pairs(in_rows.split(counts), out_rows.contiguous().split(counts))
+        return Pairs(in_rows, out_rows.contiguous(), counts)
 
     @property
     def longest(self) -> int:
         """The most pairs at one offset."""
-        return max(map(len, self.pairs.in_rows))
+        return max(self.pairs.counts)
 
     @cached_property
     def padded_pairs(self) -> tuple[Tensor, Tensor]:
         """The pairs as input and output rows `[K, longest]`; the rows after the last voxel fill up short lists."""
-        rows = ((self.pairs.in_rows, len(self.source)), (self.pairs.out_rows, len(self.target)))
-        return tuple(pad_sequence(lists, batch_first=True, padding_value=fill) for lists, fill in rows)
+        in_rows, out_rows, counts = self.pairs
+        return tuple(
+            pad_sequence(rows.split(counts), batch_first=True, padding_value=fill)
+            for rows, fill in ((in_rows, len(self.source)), (out_rows, len(self.target)))
+        )
 
     @cached_property
     def inputs_per_output(self) -> Tensor:

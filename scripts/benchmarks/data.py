@@ -93,13 +93,18 @@ def frames_path(folder: Path, instrument: str) -> Path:
     return folder / "frames" / instrument / "person_1"
 
 
-def measure(folder: str, rounds: int) -> dict:
-    """All figures of the benchmark, for files that `write_files` wrote into `folder`."""
-    rows = [
+def index_rows(folder: str) -> list[IndexRow]:
+    """The rows of an index file of what `write_files` wrote."""
+    return [
         IndexRow(str(audio_path(Path(folder), name, take)), str(frames_path(Path(folder), name)), FRAMES)
         for name in INSTRUMENTS
         for take in range(RECORDINGS)
     ]
+
+
+def measure(folder: str, rounds: int) -> dict:
+    """All figures of the benchmark, for files that `write_files` wrote into `folder`."""
+    rows = index_rows(folder)
     cache = os.path.join(folder, "cache")
     fill(rows, cache)
     samples = []

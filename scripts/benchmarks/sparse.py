@@ -17,6 +17,15 @@ from models.backend import choose_engine, engine_name, import_minkowski, shells,
 from models.minkowski_net import SparseResNet18
 
 BATCHES = [(1, 4700), (8, 4700), (32, 4700), (80, 4700), (8, 20_000)]  # clouds, voxels of each
+OPERATIONS = {
+    "matrix products": {"aten::mm", "aten::bmm", "aten::addmm", "aten::addmm_"},
+    "gathering rows": {"aten::index_select", "aten::index", "aten::gather"},
+    "adding rows up": {"aten::scatter_add_", "aten::index_add_"},
+    "batch norm, ReLU": {
+        *("aten::native_batch_norm", "aten::native_batch_norm_backward"),
+        *("aten::relu", "aten::relu_", "aten::threshold_backward"),
+    },
+}
 GROWTH = [10_000, 30_000, 100_000, 300_000, 1_000_000]  # voxels of one cloud
 
 
@@ -50,6 +59,15 @@ def benchmark_sparse(options: argparse.Namespace) -> dict:
         cells = "".join(f"{row[f'{name}_s']:14.3f}{row[f'{name}_peak_mib']:10.0f}" for name in names)
         print(f"{clouds:7}{row['voxels']:9}{cells}{ratio}", flush=True)
         rows.append(row)
+    shares = time_shares(step("builtin", shells(*BATCHES[2]), device))
+    print(f"\nthe built-in engine's time at {BATCHES[2][0]} clouds: ", end="")
+    print(", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
+    about = {"device": str(device), "threads": torch.get_num_threads()}
+    return {**about, "engines": rows, "shares": shares, "growth": benchmark_growth(device)}
+
+
+def benchmark_growth(device: torch.device) -> list[dict]:
+    """The built-in engine's step by the number of voxels of one cloud."""
     growth = []
     print(f"\n{'voxels':>9}{'builtin s':>12}{'us a voxel':>12}")
     for voxels in GROWTH:
@@ -57,7 +75,7 @@ def benchmark_sparse(options: argparse.Namespace) -> dict:
         (taken,) = time_in_turn([step("builtin", batch, device)], 3, device)
         growth.append({"voxels": len(batch[0]), "builtin_s": statistics.median(taken)})
         print(f"{len(batch[0]):9}{growth[-1]['builtin_s']:12.3f}{1e6 * growth[-1]['builtin_s'] / len(batch[0]):12.2f}")
-    return {"device": str(device), "threads": torch.get_num_threads(), "engines": rows, "growth": growth}
+    return growth
 
 
 def step(name: str, batch: tuple[torch.Tensor, torch.Tensor], device: torch.device) -> Callable[[], None]:
@@ -73,6 +91,18 @@ def step(name: str, batch: tuple[torch.Tensor, torch.Tensor], device: torch.devi
         net(coordinates, features).square().sum().backward()
 
     return run
+
+
+def time_shares(run: Callable[[], None]) -> dict[str, float]:
+    """What a step spends its time on, as parts of 1; the rest is coordinates, Python and everything else."""
+    run()
+    with torch.profiler.profile() as profile:
+        for _ in range(3):
+            run()
+    times = {event.key: event.self_cpu_time_total + event.self_device_time_total for event in profile.key_averages()}
+    total = sum(times.values())
+    shares = {name: sum(times.get(op, 0) for op in ops) / total for name, ops in OPERATIONS.items()}
+    return shares | {"the rest": 1 - sum(shares.values())}
 
 
 def peak_memory(name: str, clouds: int, voxels: int, device: torch.device) -> float:

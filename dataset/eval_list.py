@@ -1,0 +1,62 @@
+"""Evaluation lists: the exact mixtures of an earlier evaluation, read from its `metrics.csv`."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from dataset.index import IndexRow
+from dataset.music import SourceDraw
+from utils.errors import InputError
+
+
+def describe(draws: list[SourceDraw], window_samples: int, rate_hz: int) -> dict:
+    """What a mixture is made of, as columns of `metrics.csv`; sources are numbered from 1."""
+    row: dict = {"window_samples": window_samples, "rate_hz": rate_hz, "num_sources": len(draws)}
+    for n, draw in enumerate(draws, 1):
+        row |= {f"instrument_{n}": draw.row.instrument, f"audio_{n}": draw.row.audio_path}
+        row |= {f"window_start_{n}": draw.window_start, f"frames_path_{n}": draw.row.frames_path}
+        row |= {f"frames_{n}": " ".join(map(str, draw.frames))}
+    return row
+
+
+def read_eval_list(
+    path: str | Path, *, num_mix: int, num_frames: int, aud_len: int, aud_rate: int
+) -> list[list[SourceDraw]]:
+    """The mixtures of a `metrics.csv`, or of any CSV file with the columns that `describe` makes: the inverse of it.
+
+    Raises:
+        InputError: the file is missing, not such a list or empty, or was made with other numbers of sources or
+            frames, another window or rate. The message names file and line.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            lines = [(f"{path}:{reader.line_num}", row) for row in reader]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV text file ({error})") from error
+    if not lines:
+        raise InputError(f"{path}: lists no mixtures; the metrics.csv of an evaluation is such a list")
+    expected = {"num_sources": num_mix, "window_samples": aud_len, "rate_hz": aud_rate}
+    return [_parse_mixture(row, origin, expected, num_frames) for origin, row in lines]
+
+
+def _parse_mixture(row: dict[str, str], origin: str, expected: dict[str, int], num_frames: int) -> list[SourceDraw]:
+    options = {"num_sources": "--num_mix", "window_samples": "--audLen", "rate_hz": "--audRate"}
+    try:
+        for column, value in expected.items():
+            if int(row[column]) != value:
+                raise InputError(f"{origin}: {column} is {row[column]}, but {options[column]} is {value}")
+        draws = []
+        for n in range(1, expected["num_sources"] + 1):
+            frames = tuple(map(int, row[f"frames_{n}"].split()))
+            if len(frames) != num_frames:
+                raise InputError(f"{origin}: frames_{n} holds {len(frames)} frame(s), but --num_frames is {num_frames}")
+            source = IndexRow(row[f"audio_{n}"], row[f"frames_path_{n}"], max(frames) + 1, origin)
+            draws.append(SourceDraw(source, int(row[f"window_start_{n}"]), frames))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        column = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{origin}: not a row of an evaluation list ({column}); see metrics.csv of a run") from error
+    return draws
