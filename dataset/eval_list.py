@@ -9,6 +9,8 @@ from dataset.index import IndexRow
 from dataset.music import SourceDraw
 from utils.errors import InputError
 
+LAST_START = 2**40  # samples: far beyond any recording, and small enough to count from
+
 
 def describe(draws: list[SourceDraw], window_samples: int, rate_hz: int) -> dict:
     """What a mixture is made of, as columns of `metrics.csv`; sources are numbered from 1."""
@@ -55,7 +57,12 @@ def _parse_mixture(row: dict[str, str], origin: str, expected: dict[str, int], n
             if len(frames) != num_frames:
                 raise InputError(f"{origin}: frames_{n} holds {len(frames)} frame(s), but --num_frames is {num_frames}")
             source = IndexRow(row[f"audio_{n}"], row[f"frames_path_{n}"], max(frames) + 1, origin)
-            draws.append(SourceDraw(source, int(row[f"window_start_{n}"]), frames))
+            start = int(row[f"window_start_{n}"])
+            if not 0 <= start <= LAST_START:
+                raise InputError(f"{origin}: window_start_{n} is {start}, expected 0 to {LAST_START}")
+            draws.append(SourceDraw(source, start, frames))
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         column = f"no column {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{origin}: not a row of an evaluation list ({column}); see metrics.csv of a run") from error
