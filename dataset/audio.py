@@ -64,7 +64,7 @@ def cut_window(wave: np.ndarray, start: int, length: int) -> np.ndarray:
     """A copy of samples `start .. start + length` of a whole recording `[L]`, which starts over at its end."""
     if start + length <= len(wave):
         return wave[start : start + length].copy()
-    return np.take(wave, np.arange(start, start + length), mode="wrap")
+    return wave[np.arange(start, start + length) % len(wave)]
 
 
 def _length_at(file: soundfile.SoundFile, rate_hz: int) -> int:

@@ -6,6 +6,7 @@ through the real command in this process, a few through a process of its own.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import pickle
@@ -26,8 +27,9 @@ from test_main import TINY, fails_in_one_line
 import main as command
 from arguments import build_parser, parse_arguments
 from dataset.audio import read_window, recording_length
+from dataset.eval_list import describe
 from dataset.index import IndexRow, read_index, write_index
-from dataset.music import MUSICMixDataset
+from dataset.music import MUSICMixDataset, SourceDraw
 from models import build_separator
 from utils import checkpoint
 from utils.errors import InputError, run_command
@@ -411,6 +413,9 @@ PATHS = [
     ("list_train", LONG, f"{LONG}: cannot be read .File name too long"),
     ("list_val", "nowhere.csv", "nowhere.csv: cannot be read"),
     ("list_val", "weights.pth", "weights.pth: not a CSV text file"),
+    ("eval_list", "nowhere.csv", "nowhere.csv: cannot be read .No such file"),
+    ("eval_list", "weights.pth", "weights.pth: not a CSV text file"),
+    ("eval_list", "list.csv", "list.csv:2: not a row of an evaluation list"),
     ("cache", "list.csv", "list.csv: cannot be written .not a folder.; .*leave --cache out"),
     ("weights_sound", "nowhere.pth", "nowhere.pth: cannot be read"),
     ("weights_vision", "list.csv", "list.csv: not a whole PyTorch checkpoint"),
@@ -489,6 +494,36 @@ def test_options_that_name_other_files(tree, monkeypatch, capfd, name, value, ex
 def test_no_option_is_left_out():
     names = {action.dest for action in build_parser()._actions} - {"help"}
     assert names == set(OUT_OF_RANGE) | {name for name, _, _ in PATHS}
+
+
+MIXTURES = [
+    ("whole", {}, WORKS),
+    ("far window", {"window_start_1": 2**40}, WORKS),  # the recording starts over
+    ("negative window", {"window_start_1": -5}, "metrics.csv:2: window_start_1 is -5, expected 0 to"),
+    ("endless window", {"window_start_2": 10**30}, "metrics.csv:2: window_start_2 is 1000000"),
+    ("half a window", {"window_start_2": 1.5}, "metrics.csv:2: not a row of an evaluation list"),
+    ("negative frame", {"frames_1": "-1"}, "person_1/-0001.ply: .*no such file"),
+    ("missing frame", {"frames_1": "7"}, "person_1/00007.ply: .*no such file"),
+    ("two frames", {"frames_1": "1 2"}, r"error: \S*metrics.csv:2: frames_1 holds 2 frame\(s\), but --num_frames is 1"),
+    ("no frame", {"frames_1": ""}, "metrics.csv:2: frames_1 holds 0 frame"),
+    ("missing recording", {"audio_1": "cello/b.wav"}, "cello/b.wav: .*no such file.*metrics.csv:2"),
+    ("another window", {"window_samples": 99}, r"error: \S*metrics.csv:2: window_samples is 99, but --audLen is 8191"),
+    ("more sources", {"num_sources": 3}, r"error: \S*metrics.csv:2: num_sources is 3, but --num_mix is 2"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "expected"), MIXTURES, ids=[case[0] for case in MIXTURES])
+def test_evaluation_lists(tree, tmp_path, monkeypatch, capfd, others, name, change, expected):
+    draws = [SourceDraw(IndexRow("cello/a.wav", "person_1", 3), 5, (1,)), SourceDraw(others[0], 5, (1,))]
+    row = describe(draws, 8191, RATE) | change
+    with open(tmp_path / "metrics.csv", "w", newline="") as file:
+        csv.writer(file).writerows([row.keys(), row.values()])
+    before = files(tree)
+    result = run_main(monkeypatch, capfd, tree, *EVAL, "--eval_list", tmp_path / "metrics.csv", "--num_vis", "0")
+    if expected:
+        fails_and_leaves(result, before, tree, expected)
+    else:
+        assert result.returncode == 0 and result.stderr == "", result.stderr
 
 
 # Checkpoints and the configuration of a run: what stands at sound_best.pth or config.json.
