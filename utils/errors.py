@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class InputError(ValueError):
@@ -14,12 +18,30 @@ class WriteError(InputError):
     """A file that cannot be written: the disk is full, or the folder is not ours to write to."""
 
 
+class UnreadableError(InputError):
+    """A file of the data set that cannot be read.
+
+    path: the file. index: the number in the epoch of the sample that needs it.
+    """
+
+    def __init__(self, message: str, path: str = "", index: int = -1):
+        super().__init__(message)
+        self.path, self.index = path, index
+
+
 def run_command(command: Callable[[], int | None]) -> None:
     """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError`."""
     try:
         sys.exit(command())
     except InputError as error:
         sys.exit(_complain(error))
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        if error.filename is None:  # the log itself: what is left of it goes nowhere, not into a second error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        place = error.filename or "standard output"
+        sys.exit(_complain(WriteError(f"{place}: cannot be written ({error.strerror})")))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
