@@ -15,6 +15,7 @@ from utils.errors import InputError
 from utils.files import read_json
 from utils.metrics import BSS_EVAL
 from utils.options import ArgumentParser, real, switch, whole
+from utils.results import is_empty
 from utils.spectrogram import LOG_BINS
 
 # What a trained model cannot do without: a run's config.json holds these and evaluation takes them from there.
@@ -25,6 +26,13 @@ MODEL_OPTIONS = [
     *("loss", "weighted_loss"),
     *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
 ]
+
+# What may differ when a run goes on: where and how it is computed, shown and saved, not what comes out.
+MAY_CHANGE = {
+    *("id", "mode", "ckpt", "overwrite", "resume", "save_iter", "skip_bad_samples", "num_epoch"),
+    *("device", "sparse_backend", "workers", "cache"),
+    *("frameRate", "disp_iter", "num_vis", "bss_eval"),
+}
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -123,6 +131,14 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     )
     add("--ckpt", default="./ckpt", help="folder that holds a folder for every run")
     add("--overwrite", type=switch, default=0, help="1: train into a folder that already holds a run")
+    add("--resume", type=switch, default=0, help="1: go on with the run where it stopped; begin it, if there is none")
+    add("--save_iter", type=whole(0), default=0, help="iterations from one last.pth to the next; 0: ends of epochs")
+    add(
+        "--skip_bad_samples",
+        type=whole(0),
+        default=0,
+        help="unreadable files that are passed over and listed before a run stops",
+    )
     add("--disp_iter", type=whole(1), default=20, help="iterations from one line of a log file to the next")
     add("--eval_epoch", type=whole(1), default=1, help="epochs from one evaluation to the next")
     add(
@@ -196,6 +212,8 @@ def check_options(options: argparse.Namespace) -> None:
             f"--stft_frame {options.stft_frame} makes {bins} frequency bins, {options.arch_sound} needs a multiple "
             f"of {multiple}: use --log_freq 1 or another window"
         )
+    if options.resume and options.overwrite:
+        raise InputError("--resume 1 goes on with a run, --overwrite 1 begins it anew: choose one")
     if options.mode == "eval" and not options.id:
         raise InputError("--mode eval needs --id, the folder of the run below --ckpt")
 
@@ -234,6 +252,39 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: no such device here; PyTorch finds {[d for d in available if available[d]]}"
         )
     return torch.device(name)
+
+
+def check_resumed(stored: dict, options: argparse.Namespace) -> None:
+    """Refuses to go on with a run, whose options were `stored`, with options that would change its result.
+
+    More epochs than before are no such change, fewer are.
+
+    Raises:
+        InputError: with the options' names.
+    """
+    was = {**vars(build_parser().parse_args([])), **stored}  # an option that is newer than the run had its default
+    changed = [name for name, value in vars(options).items() if name not in MAY_CHANGE and was[name] != value]
+    changed += ["num_epoch"] if options.num_epoch < was["num_epoch"] else []
+    if changed:
+        differences = [f"--{name} {_shown(was[name])} (now {_shown(getattr(options, name))})" for name in changed]
+        raise InputError(f"--resume 1: the run was begun with {', '.join(differences)}")
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value) or '""'
+
+
+def find_run(options: argparse.Namespace) -> Path:
+    """The folder of the run to train or evaluate; to resume, that of the same run with fewer epochs if it has none."""
+    if options.mode == "eval":
+        return Path(options.ckpt) / options.id
+    run = Path(options.ckpt) / run_name(options)
+    if options.resume and is_empty(run):
+        name = run.name.removesuffix(str(options.num_epoch))
+        shorter = [path.parent for path in run.parent.glob("*/last.pth") if path.parent.name.startswith(name)]
+        epochs = {int(epochs): path for path in shorter if (epochs := path.name.removeprefix(name)).isdecimal()}
+        return max(((n, path) for n, path in epochs.items() if n < options.num_epoch), default=(0, run))[1]
+    return run
 
 
 def run_name(options: argparse.Namespace) -> str:

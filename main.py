@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
-from arguments import choose_device, parse_arguments, run_name
+from arguments import check_resumed, choose_device, find_run, parse_arguments
 from dataset.eval_list import describe, read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
@@ -18,104 +18,142 @@ from dataset.music import MUSICMixDataset, SourceDraw
 from models import Separator, build_separator, start_from_classifier
 from models.backend import choose_engine, engine_name
 from models.separator import Separation
-from utils import checkpoint
 from utils.errors import InputError, run_command
-from utils.meters import Mean
+from utils.files import remove_leftovers
+from utils.lock import locked
 from utils.metrics import score
 from utils.optimizer import build_optimizer, build_schedule
 from utils.progress import Progress, say
-from utils.results import (
-    SCORES,
-    EvaluationTable,
-    format_summary,
-    is_empty,
-    new_history,
-    plot_history,
-    record,
-    remove_results,
-    replacing_visuals,
-    write_config,
-)
+from utils.results import SCORES, EvaluationTable, format_summary, remove_results, replacing_visuals, write_config
+from utils.run_state import RunKeeper, RunState, finish_outputs, note_lists, read_last
+from utils.scalars import ScalarLog
 from utils.seeding import seed_everything
+from utils.signals import Stopped, StopSignals
+from utils.skipped import Skipped
 from utils.visuals import write_separation
 
 NETS = ("sound", "vision", "synthesizer")
 
 
-def main() -> None:
+def main() -> int | None:
     options = parse_arguments()
     seed_everything(options.seed)
-    if options.mode == "train":
-        train(options)
-    else:
-        evaluate_run(options)
+    run = find_run(options)
+    with locked(run), StopSignals() as stop:
+        remove_leftovers(run)
+        try:
+            work = train if options.mode == "train" else evaluate_run
+            work(options, run, stop)
+        except Stopped as stopped:
+            say(f"stopped by {stopped}")
+            return 128 + stopped.number
+    return None
 
 
-def train(options: argparse.Namespace) -> None:
-    """Trains a new run into `ckpt/<run name>/`, evaluating before the first epoch and every `eval_epoch`."""
-    run = Path(options.ckpt) / run_name(options)
-    if run.exists() and not (options.overwrite and run.is_dir()) and not is_empty(run):
-        raise InputError(f"{run}: already holds a run; choose another --id, or --overwrite 1 to write over it")
+def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
+    """Trains a run into its folder, from its beginning or from where it stopped.
+
+    It is evaluated before the first epoch, after every `eval_epoch` and after the last.
+    """
+    last = read_last(run, bool(options.resume), bool(options.overwrite))
+    state = RunState()
+    if last:
+        check_resumed(last["options"], options)
+        finish_outputs(run)
+        state = RunState(**last["state"])
+        if state.epoch > options.num_epoch:
+            say(f"{run}: this run has finished its {options.num_epoch} epochs; a higher --num_epoch goes on with it")
+            return
+    skipped = Skipped(options.skip_bad_samples, state.skipped)
     device = choose_device(options.device)
-    train_loader = build_loader(options, training=True, device=device)
-    val_loader = build_loader(options, training=False, device=device)
+    train_loader = build_loader(options, training=True, device=device, skipped=skipped, check=stop.check)
+    val_loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
+    note_lists(state, options)
     engine = choose_engine(options.sparse_backend, device)
-    separator = build_separator(options, engine)
-    start_vision(separator, options)
+    separator = build_separator(options if last is None else without_weights(options), engine)
+    if last is None:
+        say(f"{run}: a new run begins")
+        start_vision(separator, options)
     separator.to(device)
     optimizer = build_optimizer(separator, options)
     schedule = build_schedule(optimizer, options.lr_steps)
+    nets = {net: getattr(separator, net) for net in NETS}
+    keeper = RunKeeper(run, vars(options), state, nets, optimizer, schedule)
     say(f"run {run}, {device}, {sum(p.numel() for p in separator.parameters()):,} parameters")
     say(f"{len(train_loader)} iterations an epoch, {len(val_loader.loader.dataset)} validation mixtures")
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
     say(f"{options.num_frames} point-cloud frame(s) of each source, {span:.2f} s from first to last")
     say(f"sparse engine: {engine_name(engine)}")
-    remove_results(run)
+    if last:
+        keeper.restore(last)
+        say(f"goes on with epoch {state.epoch}, after {state.iteration} of its iterations")
+    else:
+        keeper.save()
+    if not state.epoch:
+        remove_results(run)
     write_config(run, options, device, sparse_engine=engine_name(engine))
 
-    history = new_history()
-    with SummaryWriter(run / "tensorboard") as writer:
-        for epoch in Progress(range(options.num_epoch + 1), "training", options.disp_iter):
-            if epoch:
-                train_loader.set_epoch(epoch)
-                loss = train_epoch(separator, train_loader, optimizer, epoch, writer, options)
-                record(history["train"], epoch, {"loss": loss})
-                schedule.step()
-            if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
-                summary = evaluate(separator, val_loader, run, options, epoch=epoch)
-                record(history["val"], epoch, summary)
-                for name in ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement"):
-                    writer.add_scalar(f"val/{name}", summary[name], epoch)
-                say(f"epoch {epoch}\n{format_summary(summary)}")
-                save(separator, run, history)
+    first_step = max((state.epoch - 1) * len(train_loader) + state.iteration, state.epoch)
+    try:
+        with ScalarLog(run / "tensorboard", first_step) as log:
+            epochs = range(options.num_epoch + 1)
+            for epoch in Progress(epochs[state.epoch :], "training", options.disp_iter):
+                summary = None
+                if epoch:
+                    train_epoch(separator, train_loader, optimizer, keeper, log, options)
+                    keeper.save()  # the evaluation may take long
+                if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
+                    summary = evaluate(separator, val_loader, run, options, epoch=epoch)
+                    names = ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement")
+                    log.add(epoch, {f"val/{name}": summary[name] for name in names})
+                    say(f"epoch {epoch}\n{format_summary(summary)}")
+                if epoch:
+                    schedule.step()
+                state.finish_epoch(summary)
+                keeper.save()
+    except Stopped:
+        keeper.save()
+        say(f"{run}: saved in epoch {state.epoch}; the same command with --resume 1 goes on from there")
+        raise
+    finally:
+        if skipped.files:
+            say(skipped.report())
 
 
 def train_epoch(
     separator: Separator,
     loader: BatchLoader,
     optimizer: torch.optim.Optimizer,
-    epoch: int,
-    writer: SummaryWriter,
+    keeper: RunKeeper,
+    log: ScalarLog,
     options: argparse.Namespace,
-) -> float:
-    """One pass over the training mixtures; returns their mean loss."""
+) -> None:
+    """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses."""
     separator.train()
-    device = next(separator.parameters()).device
-    mean, start = Mean(), (epoch - 1) * len(loader)
-    progress = Progress(loader, f"epoch {epoch}/{options.num_epoch}", options.disp_iter)
-    for iteration, batch in enumerate(progress, start):
+    device, state = next(separator.parameters()).device, keeper.state
+    loader.set_epoch(state.epoch, start=state.iteration)
+    label = f"epoch {state.epoch}/{options.num_epoch}"
+    progress = Progress(loader, label, options.disp_iter, done=state.iteration)
+    for batch in progress:
+        iteration = (state.epoch - 1) * len(loader) + loader.done - 1
         batch = batch.to(device)
         optimizer.zero_grad(set_to_none=True)
         loss = separator(batch.mixture, batch.clouds, batch.sources).loss
         loss.backward()
+        value = loss.item()
+        if not math.isfinite(value):
+            made_of = " ".join(batch.paths())
+            raise InputError(f"iteration {iteration}: the loss is {value}; {keeper.last_good()}; samples: {made_of}")
         optimizer.step()
         if iteration % options.disp_iter == 0 or len(loader) < options.disp_iter:
-            writer.add_scalar("train/loss", loss.item(), iteration)
-            for group in optimizer.param_groups:
-                writer.add_scalar(f"lr/{group['name']}", group["lr"], iteration)
-        mean.add(loss.item(), len(batch))
-        progress.note = f"loss {mean.value:.4f}"
-    return mean.value
+            rates = {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
+            log.add(iteration, {"train/loss": value, **rates})
+        state.add_batch(value, len(batch), loader.done)
+        progress.note = f"loss {state.loss.value:.4f}"
+        if options.save_iter and (iteration + 1) % options.save_iter == 0:
+            keeper.save()
+    if not state.loss_count:
+        raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
 
 
 def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argparse.Namespace, **about) -> dict:
@@ -152,6 +190,7 @@ def separate_and_score(
                 folder = visuals / f"{batch.indices[b]:04d}_{names}"
                 waves = (wave[..., b, :].cpu().numpy() for wave in (sources, estimates, mixture))
                 write_visuals(folder, separator, result, b, draws, *waves, options.audRate)
+    table.left_out = loader.left_out
     return table
 
 
@@ -181,9 +220,9 @@ def write_visuals(
     write_separation(folder, rate_hz, waves, magnitudes, pictures, clouds)
 
 
-def evaluate_run(options: argparse.Namespace) -> None:
+def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
     """Evaluates the best weights of `ckpt/<id>/` on the list `list_val`."""
-    run = Path(options.ckpt) / options.id
+    finish_outputs(run)
     device = choose_device(options.device)
     for net in NETS:
         if not getattr(options, f"weights_{net}"):
@@ -191,14 +230,17 @@ def evaluate_run(options: argparse.Namespace) -> None:
     engine = choose_engine(options.sparse_backend, device)
     say(f"sparse engine: {engine_name(engine)}")
     separator = build_separator(options, engine).to(device)
-    loader = build_loader(options, training=False, device=device)
+    skipped = Skipped(options.skip_bad_samples)
+    loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
     weights = [getattr(options, f"weights_{net}") for net in NETS]
     summary = evaluate(separator, loader, run, options, weights=weights)
     print(f"{run} on {options.eval_list or options.list_val}\n{format_summary(summary)}")
+    if skipped.files:
+        print(skipped.report())
 
 
-def build_loader(options: argparse.Namespace, training: bool, device: torch.device) -> BatchLoader:
-    """The mixtures of the training or the validation list."""
+def build_loader(options: argparse.Namespace, training: bool, device: torch.device, **settings) -> BatchLoader:
+    """The mixtures of the training or the validation list; `settings` go to the `BatchLoader`."""
     rows, listed = [], None
     if options.eval_list and not training:
         sizes = {name: getattr(options, name) for name in ("num_mix", "num_frames")}
@@ -234,7 +276,14 @@ def build_loader(options: argparse.Namespace, training: bool, device: torch.devi
         period=len(rows),
         workers=min(options.workers, os.cpu_count() or 1),
         pin_memory=device.type == "cuda",
+        smallest=2 if training and options.num_frames == 1 else 1,  # clouds that batch normalisation needs
+        **settings,
     )
+
+
+def without_weights(options: argparse.Namespace) -> argparse.Namespace:
+    """The options of a run that goes on: it needs the weights it began with no more."""
+    return argparse.Namespace(**{**vars(options), **{f"weights_{net}": "" for net in NETS}})
 
 
 def start_vision(separator: Separator, options: argparse.Namespace) -> None:
@@ -246,17 +295,6 @@ def start_vision(separator: Separator, options: argparse.Namespace) -> None:
         say(f"vision trunk starts from {options.pretrained_vision}")
     else:
         say(f"no {options.pretrained_vision}: the vision trunk starts from random weights and learns far more slowly")
-
-
-def save(separator: Separator, run: Path, history: dict) -> None:
-    """Writes the latest weights, also as the best at the lowest validation loss so far, the history and curves."""
-    losses = history["val"]["loss"]
-    labels = ["latest", "best"] if losses[-1] == min(losses) else ["latest"]
-    for net in NETS:
-        for label in labels:
-            checkpoint.save(getattr(separator, net).state_dict(), run / f"{net}_{label}.pth")
-    checkpoint.save(history, run / "history_latest.pth")
-    plot_history(run, history)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dataset.music import Cloud, Sample, SourceDraw
-from utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def paths(self) -> list[str]:
+        """The recordings and clouds that were read for it."""
+        draws = [draw for sample in self.draws for draw in sample]
+        clouds = [draw.row.frame_path(frame) for draw in draws for frame in draw.frames]
+        return list(dict.fromkeys([draw.row.audio_path for draw in draws] + clouds))
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -48,11 +53,8 @@ class Batch:
         )
 
 
-def collate(samples: list[Sample | InputError]) -> Batch | InputError:
-    """Joins samples; if one of them could not be read, its error takes the batch's place."""
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
+def collate(samples: list[Sample]) -> Batch:
+    """Joins samples."""
     sources = torch.from_numpy(np.stack([sample.waves for sample in samples], axis=1))  # [N, B, L]
     clouds = [
         collate_clouds([cloud for sample in samples for cloud in sample.clouds[source]])

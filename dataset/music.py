@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from dataset.cache import Cache
 from dataset.index import IndexRow
 from dataset.point_transforms import PointAugmentation
 from dataset.points import load_voxels
-from utils.errors import InputError, WriteError
+from utils.errors import InputError, UnreadableError, WriteError
 from utils.seeding import generator
 
 GAIN = (0.5, 1.5)  # of a source in training
@@ -101,8 +102,11 @@ class MUSICMixDataset(Dataset):
         rng = generator(self.seed, zlib.crc32(b"train" if self.training else b"eval"), epoch, index)
         try:
             draws = self.draw(index, rng)
-            waves = np.stack([_of_row(draw.row, self._load_wave, draw, rng) for draw in draws])
-            clouds = [_of_row(draw.row, self._load_clouds, draw, rng) for draw in draws]
+            waves = np.stack([self._load_wave(draw, rng) for draw in draws])
+            clouds = [self._load_clouds(draw, rng) for draw in draws]
+        except UnreadableError as error:
+            error.index = index
+            return error
         except InputError as error:
             return error
         return Sample(index, draws, waves, clouds)
@@ -120,7 +124,7 @@ class MUSICMixDataset(Dataset):
         for instrument in chosen:
             candidates = self.by_instrument[others[instrument]]
             rows.append(candidates[rng.integers(len(candidates))])
-        return [SourceDraw(row, _of_row(row, self._draw_window, row, rng), self._draw_frames(row, rng)) for row in rows]
+        return [SourceDraw(row, self._draw_window(row, rng), self._draw_frames(row, rng)) for row in rows]
 
     def _check_rows(self) -> None:
         if len(self.by_instrument) < self.num_mix:
@@ -139,7 +143,8 @@ class MUSICMixDataset(Dataset):
 
     def _draw_window(self, row: IndexRow, rng: np.random.Generator) -> int:
         half = self.aud_len // 2
-        length = self.cache.recording_length(row.audio_path, self.aud_rate)
+        with _reading(row.audio_path, row):
+            length = self.cache.recording_length(row.audio_path, self.aud_rate)
         if length <= self.aud_len:  # too short: it is repeated until a window fits
             length *= self.aud_len // length + 1
         return int(rng.integers(half + 1, max(length - half, half + 2))) - half
@@ -159,31 +164,29 @@ class MUSICMixDataset(Dataset):
         """`[L]` float32 in -1/N..1/N; with an odd audLen the last sample stays 0, as in the published system."""
         length = self.aud_len // 2 * 2
         wave = np.zeros(self.aud_len, dtype=np.float32)
-        wave[:length] = self.cache.read_window(draw.row.audio_path, draw.window_start, length, self.aud_rate)
+        path = draw.row.audio_path
+        with _reading(path, draw.row):
+            wave[:length] = self.cache.read_window(path, draw.window_start, length, self.aud_rate)
         if self.training:
             wave *= np.float32(rng.uniform(*GAIN))
         return wave.clip(-1.0, 1.0) / self.num_mix
 
     def _load_clouds(self, draw: SourceDraw, rng: np.random.Generator) -> list[Cloud]:
         augmentation = PointAugmentation.draw(rng, self.augment) if self.training and self.augment else None
-        return [
-            load_voxels(
-                draw.row.frame_path(frame),
-                self.voxel_size,
-                self.rgbs_feature,
-                augmentation,
-                rng,
-                read=self.cache.read_points,
-            )
-            for frame in draw.frames
-        ]
+        settings = (self.voxel_size, self.rgbs_feature, augmentation, rng, self.cache.read_points)
+        clouds = []
+        for path in map(draw.row.frame_path, draw.frames):
+            with _reading(path, draw.row):
+                clouds.append(load_voxels(path, *settings))
+        return clouds
 
 
-def _of_row(row: IndexRow, load: Callable, *arguments):
-    """Calls `load`; the message of an `InputError` then says which line of the list leads to the file."""
+@contextmanager
+def _reading(path: str, row: IndexRow) -> Iterator[None]:
+    """Turns an `InputError` into an `UnreadableError` that says which line of the list leads to the file."""
     try:
-        return load(*arguments)
+        yield
     except WriteError:  # of the cache: nothing is wrong with the row
         raise
     except InputError as error:
-        raise InputError(f"{error}; mend the file or take {row.origin} out of the list") from error
+        raise UnreadableError(f"{error}; mend the file or take {row.origin} out of the list", path) from error

@@ -68,11 +68,8 @@ class LabelledClouds(Dataset):
             return error
 
 
-def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | InputError:
-    """Labelled clouds -> coordinates `[V, 4]`, features `[V, 3]`, labels `[B]`; or the first error among them."""
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
+def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Labelled clouds -> coordinates `[V, 4]`, features `[V, 3]`, labels `[B]`."""
     clouds, labels = zip(*samples, strict=True)
     return *collate_clouds(list(clouds)), torch.tensor(labels)
 

@@ -15,9 +15,17 @@ from utils.files import replacing
 
 
 def save(content: dict, path: str | Path) -> None:
-    """Writes a dictionary of tensors and plain values; an older file stays whole until the new one is."""
+    """Writes a dictionary of tensors and plain values; an older file stays whole until the new one is.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written.
+    """
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(content, file)
+        except RuntimeError as error:  # PyTorch's writer stumbles over its own position after a write that failed
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def load(path: str | Path) -> dict:
@@ -48,9 +56,12 @@ def load_weights(net: nn.Module, path: str | Path) -> None:
     Raises:
         InputError: as `load`, or weights of another architecture, with the first difference, or that are not finite.
     """
-    weights = load(path)
-    expected = net.state_dict()
-    difference = next(_differences(expected, weights), None)
+    fill(net, load(path), path)
+
+
+def fill(net: nn.Module, weights: dict, path: str | Path) -> None:
+    """Fills `net` from a state dict that was read from `path`; raises InputError as `load_weights`."""
+    difference = next(_differences(net.state_dict(), weights), None)
     if difference:
         raise InputError(f"{path}: weights of another architecture or size ({difference})")
     for name, value in weights.items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
 # What is wrong with a path that was given, wherever it is noticed.
 PATH_FAULTS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(ValueError):
@@ -18,6 +20,17 @@ class WriteError(InputError):
     """A file that cannot be written: the disk is full, or the folder is not ours to write to."""
 
 
+class UnreadableError(InputError):
+    """A file of the data set that cannot be read.
+
+    path: the file. index: the number in the epoch of the sample that needs it.
+    """
+
+    def __init__(self, message: str, path: str = "", index: int = -1):
+        super().__init__(message)
+        self.path, self.index = path, index
+
+
 def run_command(command: Callable[[], int | None]) -> None:
     """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError` or of a path's fault."""
     try:
@@ -25,9 +38,14 @@ def run_command(command: Callable[[], int | None]) -> None:
     except InputError as error:
         sys.exit(_complain(error))
     except OSError as error:
-        if error.errno not in PATH_FAULTS or error.filename is None:
+        if error.errno in PATH_FAULTS and error.filename is not None:
+            sys.exit(_complain(InputError(f"{error.filename}: {error.strerror}")))
+        if error.errno not in NO_ROOM:
             raise
-        sys.exit(_complain(InputError(f"{error.filename}: {error.strerror}")))
+        if error.filename is None:  # the log itself: what is left of it goes nowhere, not into a second error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        place = error.filename or "standard output"
+        sys.exit(_complain(WriteError(f"{place}: cannot be written ({error.strerror})")))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -6,8 +6,8 @@ from __future__ import annotations
 class Mean:
     """The mean of values added with their counts; NaN while nothing was counted."""
 
-    def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
+    def __init__(self, total: float = 0.0, count: int = 0) -> None:
+        self.total, self.count = total, count
 
     def add(self, value: float, count: int = 1) -> None:
         """Adds the mean `value` of `count` samples."""

@@ -18,23 +18,24 @@ class Progress:
         items: what to go through; needs a length.
         label: what is going on, such as "epoch 3".
         every: items between two lines of a log.
+        done: how many of the items' length were done before, and do not come again.
     """
 
-    def __init__(self, items: Iterable, label: str, every: int = 20):
-        self.items, self.label, self.every = items, label, max(1, every)
+    def __init__(self, items: Iterable, label: str, every: int = 20, done: int = 0):
+        self.items, self.label, self.every, self.done = items, label, max(1, every), done
         self.note = ""
-        self._bar = tqdm(total=len(items), desc=label, leave=False, dynamic_ncols=True, disable=None)
+        self._bar = tqdm(total=len(items), initial=done, desc=label, leave=False, dynamic_ncols=True, disable=None)
 
     def __iter__(self) -> Iterator:
         start, total = time.monotonic(), len(self.items)
         try:
-            for done, item in enumerate(self.items, 1):
+            for done, item in enumerate(self.items, self.done + 1):
                 yield item
                 if not self._bar.disable:
                     self._bar.set_postfix_str(self.note, refresh=False)
                     self._bar.update()
                 elif done % self.every == 0 or done == total:
-                    seconds = (time.monotonic() - start) / done
+                    seconds = (time.monotonic() - start) / (done - self.done)
                     print(f"{self.label} [{done}/{total}] {seconds:.2f} s each {self.note}".rstrip(), flush=True)
         finally:
             self._bar.close()

@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from utils.files import replacing, write_json
+from utils.errors import InputError, UnreadableError
+from utils.files import TEMPORARY, replacing, write_json
+from utils.lock import LOCK
 from utils.meters import Mean
 from utils.metrics import Scores
 
@@ -36,15 +38,17 @@ def write_config(run: Path, options: argparse.Namespace, device: torch.device, *
 
 
 def is_empty(run: Path) -> bool:
-    """Whether a run's folder holds nothing yet."""
-    return run.is_dir() and not any(run.iterdir())
+    """Whether a run's folder holds nothing yet, or does not exist."""
+    if not run.is_dir():
+        return not run.exists()
+    return all(path.name == LOCK or TEMPORARY.fullmatch(path.name) for path in run.iterdir())
 
 
 def remove_results(run: Path) -> None:
-    """Removes what an earlier run left in its folder, and nothing else: a new run begins there."""
+    """Removes what an earlier run left beside `last.pth` in its folder, and nothing else: a new run begins there."""
     remove_visuals(run)
     shutil.rmtree(run / "tensorboard", ignore_errors=True)
-    for pattern in ("*_latest.pth", "*_best.pth", "metrics.*", "loss.png", "config.json"):
+    for pattern in ("*_latest.pth", "*_best.pth", "metrics.*", "loss.png", "config.json", "skipped.json"):
         for path in run.glob(pattern):
             path.unlink()
 
@@ -80,11 +84,15 @@ def git_commit() -> str | None:
 
 
 class EvaluationTable:
-    """Scores of the mixtures of one evaluation, a row each; means weigh every scored mixture alike."""
+    """Scores of the mixtures of one evaluation, a row each; means weigh every scored mixture alike.
+
+    left_out: the errors of mixtures that could not be read.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict] = []
         self.loss = Mean()
+        self.left_out: list[UnreadableError] = []
 
     def add(self, made_of: dict, scores: Scores | None) -> None:
         """Adds a mixture: what it was made of (columns of `metrics.csv`), and its scores, None if not scored."""
@@ -101,8 +109,8 @@ class EvaluationTable:
         return [row for row in self.rows if row["scored"]]
 
     def summary(self) -> dict:
-        """Mean loss and scores in dB, and how many mixtures there were and were scored."""
-        counts = {"n_mixtures": len(self.rows), "n_scored": len(self.scored)}
+        """Mean loss and scores in dB, and how many mixtures there were, were scored, and could not be read."""
+        counts = {"n_mixtures": len(self.rows), "n_scored": len(self.scored), "n_skipped": len(self.left_out)}
         return {"loss": self.loss.value, **_means(self.scored), **counts}
 
     def per_instrument(self) -> dict:
@@ -125,7 +133,12 @@ class EvaluationTable:
 
         The scores by combination of instruments are `per_pair` where two sources make a mixture, else
         `per_combination`; what is not finite becomes null.
+
+        Raises:
+            InputError: not one mixture could be read.
         """
+        if not self.rows:
+            raise InputError(f"not one mixture could be read; the last: {self.left_out[-1]}")
         combination = "per_pair" if self.rows[0]["num_sources"] == 2 else "per_combination"
         content = {
             **self.summary(),
@@ -135,6 +148,7 @@ class EvaluationTable:
             "unscored": [
                 {"index": row["index"], "audio": _of_sources(row, "audio")} for row in self.rows if not row["scored"]
             ],
+            "skipped": [{"index": error.index, "file": error.path} for error in self.left_out],
         }
         write_json(run / "metrics.json", _finite(content))
         with (
@@ -173,14 +187,14 @@ def _finite(value: object) -> object:
 
 def format_summary(summary: dict) -> str:
     """The summary as a small table: the mixture's own SDR beside that of the estimates."""
-    unscored = summary["n_mixtures"] - summary["n_scored"]
+    unscored, skipped = summary["n_mixtures"] - summary["n_scored"], summary["n_skipped"]
     lines = [
         f"{'':12}{'SDR':>8}{'SIR':>8}{'SAR':>8}{'SI-SDR':>8}   dB",
         f"{'mixture':12}{summary['sdr_mixture']:8.2f}{'':16}{summary['si_sdr_mixture']:8.2f}",
         f"{'separated':12}" + "".join(f"{summary[name]:8.2f}" for name in ("sdr", "sir", "sar", "si_sdr")),
         f"{'improvement':12}{summary['sdr_improvement']:8.2f}{'':16}{summary['si_sdr_improvement']:8.2f}",
         f"loss {summary['loss']:.4f}, {summary['n_scored']} of {summary['n_mixtures']} mixtures scored, "
-        f"{unscored} unscored",
+        f"{unscored} unscored" + f", {skipped} unreadable and left out" * bool(skipped),
     ]
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
@@ -32,8 +33,10 @@ def write_separation(
         clouds: name -> path of a PLY file, copied as `<name>.ply`.
     """
     for name, wave in waves.items():
+        sound = io.BytesIO()  # soundfile would not say why a file cannot be written
+        soundfile.write(sound, wave, rate_hz, format="WAV", subtype="PCM_16")
         with replacing(folder / f"{name}.wav") as temporary:
-            soundfile.write(temporary, wave, rate_hz, subtype="PCM_16")
+            temporary.write_bytes(sound.getvalue())
     loudest = magnitudes["mix"].max()
     for name, magnitude in magnitudes.items():
         level_db = 20 * np.log10(np.maximum(magnitude, 1e-10) / max(loudest, 1e-10))

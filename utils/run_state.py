@@ -1,0 +1,193 @@
+"""`last.pth`: all that a run needs to go on where it stopped, and from which its other files are written.
+
+It is written before every other file of a moment, so that a process that is killed in between leaves nothing that
+the next one cannot make good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from utils import checkpoint
+from utils.errors import InputError
+from utils.files import write_json
+from utils.meters import Mean
+from utils.progress import say
+from utils.results import is_empty, new_history, plot_history, record
+from utils.seeding import random_state, restore_random_state
+
+FORMAT = 1  # another one when older files cannot be gone on with
+LAST, HISTORY = "last.pth", "history_latest.pth"
+
+
+@dataclass
+class RunState:
+    """How far a run is.
+
+    epoch: the one in progress; 0 is the evaluation of the initial weights. iteration: how many of its batches are
+    done. loss_total, loss_count: of their samples. history: learning curves of the epochs before. best_loss: the
+    lowest of their validation losses, of epoch `best_epoch`; infinite and -1 while there is none. skipped: unreadable
+    files, path -> reason. lists: option -> fingerprint of the index file.
+    """
+
+    epoch: int = 0
+    iteration: int = 0
+    loss_total: float = 0.0
+    loss_count: int = 0
+    history: dict = field(default_factory=new_history)
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    skipped: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> Mean:
+        """The mean training loss of the epoch in progress."""
+        return Mean(self.loss_total, self.loss_count)
+
+    def add_batch(self, loss: float, samples: int, iteration: int) -> None:
+        """Counts a batch: its mean loss, its size, and how many batches of the epoch are done with it."""
+        mean = self.loss
+        mean.add(loss, samples)
+        self.loss_total, self.loss_count, self.iteration = mean.total, mean.count, iteration
+
+    def finish_epoch(self, summary: dict | None) -> None:
+        """Adds the epoch in progress to the history, with the `summary` of its evaluation, if there was one."""
+        if self.epoch:
+            record(self.history["train"], self.epoch, {"loss": self.loss.value})
+        if summary is not None:
+            record(self.history["val"], self.epoch, summary)
+            if math.isfinite(summary["loss"]) and summary["loss"] <= self.best_loss:
+                self.best_loss, self.best_epoch = summary["loss"], self.epoch
+        self.epoch, self.iteration, self.loss_total, self.loss_count = self.epoch + 1, 0, 0.0, 0
+
+
+@dataclass
+class RunKeeper:
+    """Saves a run with all its parts into its folder, and puts them back as they were saved."""
+
+    run: Path
+    options: dict
+    state: RunState
+    nets: dict[str, nn.Module]
+    optimizer: Optimizer
+    schedule: LRScheduler
+
+    def save(self) -> None:
+        """Writes `last.pth`, then at an epoch's end the files made from it.
+
+        Raises:
+            InputError: a weight is NaN or infinite; nothing is written.
+            WriteError: a file cannot be written; the one before is still there.
+        """
+        schedule = {name: value for name, value in self.schedule.state_dict().items() if name != "milestones"}
+        content = {
+            "format": FORMAT,
+            "options": self.options,
+            "state": asdict(self.state),
+            "nets": {name: net.state_dict() for name, net in self.nets.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": schedule,
+            "random": random_state(),
+        }
+        if not all(_are_finite(content[part]) for part in ("nets", "optimizer")):
+            raise InputError(
+                f"epoch {self.state.epoch}, iteration {self.state.iteration}: weights are NaN or infinite and were "
+                f"not saved; {self.last_good()}"
+            )
+        checkpoint.save(content, self.run / LAST)
+        write_outputs(self.run, content)
+
+    def restore(self, content: dict) -> None:
+        """Puts nets, optimiser, schedule and random generators back; `content` is that of `last.pth`."""
+        for name, net in self.nets.items():
+            checkpoint.fill(net, content["nets"][name], self.run / LAST)
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.schedule.load_state_dict(content["schedule"])
+        restore_random_state(content["random"])
+
+    def last_good(self) -> str:
+        """Where the last good weights are, in words."""
+        if not (self.run / LAST).exists():
+            return "there is no good checkpoint yet"
+        state = RunState(**checkpoint.load(self.run / LAST)["state"])
+        return f"the last good checkpoint is {self.run / LAST} (epoch {state.epoch}, iteration {state.iteration})"
+
+
+def read_last(run: Path, resume: bool, overwrite: bool) -> dict | None:
+    """The content of a run's `last.pth`; None if a new run begins in this folder.
+
+    Raises:
+        InputError: the folder holds something, and it is not said or not possible to go on from there.
+    """
+    if overwrite or is_empty(run):
+        return None
+    if not resume:
+        raise InputError(
+            f"{run}: already holds a run; --resume 1 goes on with it, --overwrite 1 writes over it, or choose "
+            "another --id"
+        )
+    if not (run / LAST).exists():
+        raise InputError(f"{run}: holds files but no {LAST} to resume from; choose another --id, or --overwrite 1")
+    content = checkpoint.load(run / LAST)
+    if content.get("format") != FORMAT:
+        raise InputError(f"{run / LAST}: not written by this version; choose another --id, or --overwrite 1")
+    return content
+
+
+def write_outputs(run: Path, content: dict) -> None:
+    """Writes what the content of a `last.pth` at an epoch's end says: weights, latest and best, history and curves.
+
+    The history comes last: it tells that all are written.
+    """
+    state = RunState(**content["state"])
+    if state.skipped:
+        write_json(run / "skipped.json", state.skipped)
+    if state.iteration or not state.epoch:
+        return
+    labels = ["latest", "best"] if state.best_epoch == state.epoch - 1 else ["latest"]
+    for label in labels:
+        for net, weights in content["nets"].items():
+            checkpoint.save(weights, run / f"{net}_{label}.pth")
+    plot_history(run, state.history)
+    checkpoint.save(state.history, run / HISTORY)
+
+
+def finish_outputs(run: Path) -> None:
+    """Writes what a killed process did not: the nets in `*_best.pth` then belong together."""
+    last, history = run / LAST, run / HISTORY
+    if last.exists() and (not history.exists() or history.stat().st_mtime_ns <= last.stat().st_mtime_ns):
+        write_outputs(run, checkpoint.load(last))
+
+
+def note_lists(state: RunState, options: argparse.Namespace) -> None:
+    """Notes the fingerprints of the index files; says so if one is no longer what it was when the run began."""
+    for name in ("list_train", "eval_list" if options.eval_list else "list_val"):
+        path = Path(getattr(options, name))
+        fingerprint = zlib.crc32(path.read_bytes())
+        if state.lists.setdefault(name, fingerprint) != fingerprint:
+            say(f"{path} has changed since the run began: the result will be another than that of one list")
+        state.lists[name] = fingerprint
+
+
+def _are_finite(content: object) -> bool:
+    extremes = (torch.stack(torch.aminmax(tensor)) for tensor in _tensors(content) if tensor.numel())  # of NaN: NaN
+    return all(bool(extreme.isfinite().all()) for extreme in extremes)
+
+
+def _tensors(content: object) -> Iterator[torch.Tensor]:
+    if torch.is_tensor(content):
+        yield content
+    elif isinstance(content, dict | list):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from _tensors(part)

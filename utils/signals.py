@@ -1,0 +1,58 @@
+"""SIGINT and SIGTERM as a request to stop at the next good place."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+WORKER_GRACE_S = 60
+
+
+class Stopped(Exception):
+    """A signal asked to stop: `number`."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class StopSignals:
+    """While entered, the first SIGINT or SIGTERM is noted and a second one ends the process at once.
+
+    Work that may stop between two steps calls `check` there.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict = {}
+
+    def __enter__(self) -> StopSignals:
+        self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raises `Stopped` if a signal came."""
+        if self.number is not None:
+            raise Stopped(self.number)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.number is not None:
+            os._exit(128 + number)
+        self.number = number
+        line = f"{signal.Signals(number).name}: stopping after this iteration; a second signal ends it at once\n"
+        os.write(2, line.encode())  # print may be what was interrupted
+
+
+def leave_to_parent(worker: int) -> None:
+    """Called in a loader's worker process: a signal to the whole group is for the parent to act on.
+
+    SIGINT is ignored. SIGTERM, which is also how a parent ends a worker that hangs, ends it after a while.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(WORKER_GRACE_S))

@@ -1,0 +1,37 @@
+"""Files of the data set that cannot be read and are passed over."""
+
+from __future__ import annotations
+
+from utils.errors import InputError, UnreadableError
+from utils.progress import say
+
+
+class Skipped:
+    """The unreadable files of a run: up to `limit` different ones are passed over, one more ends it.
+
+    Args:
+        limit: how many.
+        files: path -> what is wrong with it, those found before; it grows.
+    """
+
+    def __init__(self, limit: int, files: dict[str, str] | None = None):
+        self.limit, self.files = limit, {} if files is None else files
+
+    def add(self, error: InputError) -> None:
+        """Notes the file of an error.
+
+        Raises:
+            InputError: `error`, if it is about no file of the data set, or about one too many.
+        """
+        if not isinstance(error, UnreadableError) or not self.limit:
+            raise error
+        if error.path in self.files:
+            return
+        if len(self.files) >= self.limit:
+            raise InputError(f"{error}; one more than --skip_bad_samples {self.limit} passes over") from error
+        self.files[error.path] = str(error)
+        say(f"skipped: {error}")
+
+    def report(self) -> str:
+        """A line for each file."""
+        return "\n".join([f"{len(self.files)} unreadable file(s) skipped:", *self.files.values()])
