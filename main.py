@@ -22,7 +22,7 @@ from utils.errors import InputError, run_command
 from utils.files import remove_leftovers
 from utils.lock import locked
 from utils.metrics import score
-from utils.optimizer import build_optimizer, build_schedule
+from utils.optimizer import build_optimizer, set_learning_rates
 from utils.progress import Progress, say
 from utils.results import SCORES, EvaluationTable, format_summary, remove_results, replacing_visuals, write_config
 from utils.run_state import RunKeeper, RunState, finish_outputs, note_lists, read_last
@@ -76,9 +76,8 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
         start_vision(separator, options)
     separator.to(device)
     optimizer = build_optimizer(separator, options)
-    schedule = build_schedule(optimizer, options.lr_steps)
     nets = {net: getattr(separator, net) for net in NETS}
-    keeper = RunKeeper(run, vars(options), state, nets, optimizer, schedule)
+    keeper = RunKeeper(run, vars(options), state, nets, optimizer)
     say(f"run {run}, {device}, {sum(p.numel() for p in separator.parameters()):,} parameters")
     say(f"{len(train_loader)} iterations an epoch, {len(val_loader.loader.dataset)} validation mixtures")
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
@@ -100,6 +99,7 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
             for epoch in Progress(epochs[state.epoch :], "training", options.disp_iter):
                 summary = None
                 if epoch:
+                    set_learning_rates(optimizer, options.lr_steps, epoch)
                     train_epoch(separator, train_loader, optimizer, keeper, log, options)
                     keeper.save()  # the evaluation may take long
                 if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
@@ -107,8 +107,6 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
                     names = ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement")
                     log.add(epoch, {f"val/{name}": summary[name] for name in names})
                     say(f"epoch {epoch}\n{format_summary(summary)}")
-                if epoch:
-                    schedule.step()
                 state.finish_epoch(summary)
                 keeper.save()
     except Stopped:

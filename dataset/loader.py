@@ -106,12 +106,8 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Any]:
         self.done, self.left_out = self.sampler.start // self.loader.batch_size, []
-        batches = iter(self.loader)
-        while True:
+        for batch, errors in self.loader:
             self.check()
-            batch, errors = next(batches, (None, None))
-            if errors is None:
-                return
             self.done += 1
             for error in errors:
                 self.skipped.add(error)

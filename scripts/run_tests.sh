@@ -1,7 +1,9 @@
 #!/bin/sh
-# Sets up and runs the tests; further options go to pytest: ./scripts/run_tests.sh -k sparse
+# Sets up and runs the tests, a file on every core at a time; further options go to pytest:
+#   ./scripts/run_tests.sh -k sparse
 set -eu
 here=$(dirname "$0")
 "$here/setup.sh" --dev
 cd "$here/.."
-exec .venv/bin/python -m pytest "$@"
+# One thread each: two processes with two threads each on two cores wait for one another most of the time.
+OMP_NUM_THREADS=1 exec .venv/bin/python -m pytest --numprocesses auto --dist loadfile "$@"

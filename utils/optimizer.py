@@ -17,12 +17,14 @@ def build_optimizer(separator: nn.Module, options: argparse.Namespace) -> torch.
         {"name": "vision", "params": separator.vision.features.parameters(), "lr": options.lr_vision},
         {"name": "vision_fc", "params": separator.vision.fc.parameters(), "lr": options.lr_sound},
     ]
+    groups = [{**group, "initial_lr": group["lr"]} for group in groups]
     return choose_optimizer(options.optimizer, groups, options.beta1, options.weight_decay)
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, steps: list[int]) -> torch.optim.lr_scheduler.MultiStepLR:
-    """All learning rates drop to a tenth after each of the epochs `steps`; step it once an epoch."""
-    return torch.optim.lr_scheduler.MultiStepLR(optimizer, sorted(steps), gamma=0.1)
+def set_learning_rates(optimizer: torch.optim.Optimizer, steps: list[int], epoch: int) -> None:
+    """The learning rates of an epoch, counted from 1: they drop to a tenth after each of the epochs `steps`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * 0.1 ** sum(step < epoch for step in steps)
 
 
 def choose_optimizer(name: str, parameters: Iterable, beta1: float, weight_decay: float) -> torch.optim.Optimizer:

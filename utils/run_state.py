@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from utils import checkpoint
 from utils.errors import InputError
@@ -81,7 +80,6 @@ class RunKeeper:
     state: RunState
     nets: dict[str, nn.Module]
     optimizer: Optimizer
-    schedule: LRScheduler
 
     def save(self) -> None:
         """Writes `last.pth`, then at an epoch's end the files made from it.
@@ -90,14 +88,12 @@ class RunKeeper:
             InputError: a weight is NaN or infinite; nothing is written.
             WriteError: a file cannot be written; the one before is still there.
         """
-        schedule = {name: value for name, value in self.schedule.state_dict().items() if name != "milestones"}
         content = {
             "format": FORMAT,
             "options": self.options,
             "state": asdict(self.state),
             "nets": {name: net.state_dict() for name, net in self.nets.items()},
             "optimizer": self.optimizer.state_dict(),
-            "schedule": schedule,
             "random": random_state(),
         }
         if not all(_are_finite(content[part]) for part in ("nets", "optimizer")):
@@ -109,11 +105,10 @@ class RunKeeper:
         write_outputs(self.run, content)
 
     def restore(self, content: dict) -> None:
-        """Puts nets, optimiser, schedule and random generators back; `content` is that of `last.pth`."""
+        """Puts nets, optimiser and random generators back; `content` is that of `last.pth`."""
         for name, net in self.nets.items():
             checkpoint.fill(net, content["nets"][name], self.run / LAST)
         self.optimizer.load_state_dict(content["optimizer"])
-        self.schedule.load_state_dict(content["schedule"])
         restore_random_state(content["random"])
 
     def last_good(self) -> str:

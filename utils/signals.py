@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-WORKER_GRACE_S = 60
 
 
 class Stopped(Exception):
@@ -49,10 +49,17 @@ class StopSignals:
 
 
 def leave_to_parent(worker: int) -> None:
-    """Called in a loader's worker process: a signal to the whole group is for the parent to act on.
+    """Called in a loader's worker process: what is sent to the whole group is for the parent to act on.
 
-    SIGINT is ignored. SIGTERM, which is also how a parent ends a worker that hangs, ends it after a while.
+    SIGINT is ignored, and so is SIGTERM, except from the parent, which ends its workers by it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(WORKER_GRACE_S))
+    if hasattr(signal, "sigwaitinfo"):  # which alone tells the sender
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_by_parent, daemon=True).start()
+
+
+def _end_by_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
