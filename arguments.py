@@ -10,7 +10,7 @@ import torch
 
 from models import CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
 from models.backend import BACKENDS
-from models.separator import ACTIVATIONS, FRAME_POOLS
+from models.separation_net import ACTIVATIONS, FRAME_POOLS
 from utils.errors import InputError
 from utils.files import read_json
 from utils.metrics import BSS_EVAL

@@ -15,9 +15,9 @@ from dataset.eval_list import describe, read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
 from dataset.music import MUSICMixDataset, SourceDraw
-from models import Separator, build_separator, start_from_classifier
+from models import SeparationNet, build_separation_net, start_from_classifier
 from models.backend import choose_engine, engine_name
-from models.separator import Separation
+from models.separation_net import Separation
 from utils.errors import InputError, run_command
 from utils.files import remove_leftovers
 from utils.lock import locked
@@ -70,15 +70,15 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
     val_loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
     note_lists(state, options)
     engine = choose_engine(options.sparse_backend, device)
-    separator = build_separator(options if last is None else without_weights(options), engine)
+    model = build_separation_net(options if last is None else without_weights(options), engine)
     if last is None:
         say(f"{run}: a new run begins")
-        start_vision(separator, options)
-    separator.to(device)
-    optimizer = build_optimizer(separator, options)
-    nets = {net: getattr(separator, net) for net in NETS}
+        start_vision(model, options)
+    model.to(device)
+    optimizer = build_optimizer(model, options)
+    nets = {net: getattr(model, net) for net in NETS}
     keeper = RunKeeper(run, vars(options), state, nets, optimizer)
-    say(f"run {run}, {device}, {sum(p.numel() for p in separator.parameters()):,} parameters")
+    say(f"run {run}, {device}, {sum(p.numel() for p in model.parameters()):,} parameters")
     say(f"{len(train_loader)} iterations an epoch, {len(val_loader.loader.dataset)} validation mixtures")
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
     say(f"{options.num_frames} point-cloud frame(s) of each source, {span:.2f} s from first to last")
@@ -100,10 +100,10 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
                 summary = None
                 if epoch:
                     set_learning_rates(optimizer, options.lr_steps, epoch)
-                    train_epoch(separator, train_loader, optimizer, keeper, log, options)
+                    train_epoch(model, train_loader, optimizer, keeper, log, options)
                     keeper.save()  # the evaluation may take long
                 if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
-                    summary = evaluate(separator, val_loader, run, options, epoch=epoch)
+                    summary = evaluate(model, val_loader, run, options, epoch=epoch)
                     names = ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement")
                     log.add(epoch, {f"val/{name}": summary[name] for name in names})
                     say(f"epoch {epoch}\n{format_summary(summary)}")
@@ -119,7 +119,7 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
 
 
 def train_epoch(
-    separator: Separator,
+    model: SeparationNet,
     loader: BatchLoader,
     optimizer: torch.optim.Optimizer,
     keeper: RunKeeper,
@@ -127,8 +127,8 @@ def train_epoch(
     options: argparse.Namespace,
 ) -> None:
     """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses."""
-    separator.train()
-    device, state = next(separator.parameters()).device, keeper.state
+    model.train()
+    device, state = next(model.parameters()).device, keeper.state
     loader.set_epoch(state.epoch, start=state.iteration)
     label = f"epoch {state.epoch}/{options.num_epoch}"
     progress = Progress(loader, label, options.disp_iter, done=state.iteration)
@@ -136,7 +136,7 @@ def train_epoch(
         iteration = (state.epoch - 1) * len(loader) + loader.done - 1
         batch = batch.to(device)
         optimizer.zero_grad(set_to_none=True)
-        loss = separator(batch.mixture, batch.clouds, batch.sources).loss
+        loss = model(batch.mixture, batch.clouds, batch.sources).loss
         loss.backward()
         value = loss.item()
         if not math.isfinite(value):
@@ -154,10 +154,10 @@ def train_epoch(
         raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
 
 
-def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argparse.Namespace, **about) -> dict:
+def evaluate(model: SeparationNet, loader: BatchLoader, run: Path, options: argparse.Namespace, **about) -> dict:
     """Separates and scores every mixture of the list, writes the results into `run` and returns their summary."""
     with replacing_visuals(run) as visuals:
-        table = separate_and_score(separator, loader, visuals, options)
+        table = separate_and_score(model, loader, visuals, options)
     settings = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "bss_eval")
     table.write(run, **{name: getattr(options, name) for name in settings}, **about)
     return table.summary()
@@ -165,17 +165,17 @@ def evaluate(separator: Separator, loader: BatchLoader, run: Path, options: argp
 
 @torch.no_grad()
 def separate_and_score(
-    separator: Separator, loader: BatchLoader, visuals: Path, options: argparse.Namespace
+    model: SeparationNet, loader: BatchLoader, visuals: Path, options: argparse.Namespace
 ) -> EvaluationTable:
     """The scores of every mixture; the first `num_vis` are drawn, each in a folder of `visuals`."""
-    separator.eval()
-    device = next(separator.parameters()).device
+    model.eval()
+    device = next(model.parameters()).device
     table = EvaluationTable()
     progress = Progress(loader, "evaluation", options.disp_iter)
     for batch in progress:
         batch = batch.to(device)
-        result = separator(batch.mixture, batch.clouds, batch.sources)
-        estimates = separator.apply_masks(result.spectrum, result.masks)  # [N, B, L']
+        result = model(batch.mixture, batch.clouds, batch.sources)
+        estimates = model.apply_masks(result.spectrum, result.masks)  # [N, B, L']
         length = estimates.shape[-1]
         sources, mixture = batch.sources[..., :length], batch.mixture[..., :length]  # [N, B, L'], [B, L']
         table.loss.add(result.loss.item(), len(batch))
@@ -187,14 +187,14 @@ def separate_and_score(
                 names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
                 folder = visuals / f"{batch.indices[b]:04d}_{names}"
                 waves = (wave[..., b, :].cpu().numpy() for wave in (sources, estimates, mixture))
-                write_visuals(folder, separator, result, b, draws, *waves, options.audRate)
+                write_visuals(folder, model, result, b, draws, *waves, options.audRate)
     table.left_out = loader.left_out
     return table
 
 
 def write_visuals(
     folder: Path,
-    separator: Separator,
+    model: SeparationNet,
     result: Separation,
     b: int,
     draws: list[SourceDraw],
@@ -206,8 +206,8 @@ def write_visuals(
     """Pictures, sounds and clouds of mixture b of a batch; waveforms `[N, L]`, `[N, L]` and `[L]`."""
     magnitude = result.magnitude[b, 0].cpu().numpy()  # [F', T]
     targets, masks = (mask[:, b, 0].cpu().numpy() for mask in (result.targets, result.masks))  # [N, F', T]
-    if separator.binary_mask:
-        masks = (masks > separator.mask_thres).astype(masks.dtype)
+    if model.binary_mask:
+        masks = (masks > model.mask_thres).astype(masks.dtype)
     waves, magnitudes = {"mix": mixture}, {"mix": magnitude}
     pictures, clouds = {"weight": result.weight[b, 0].cpu().numpy() / result.weight[b].max().item()}, {}
     for n, draw in enumerate(draws):
@@ -227,11 +227,11 @@ def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> N
             setattr(options, f"weights_{net}", str(run / f"{net}_best.pth"))
     engine = choose_engine(options.sparse_backend, device)
     say(f"sparse engine: {engine_name(engine)}")
-    separator = build_separator(options, engine).to(device)
+    model = build_separation_net(options, engine).to(device)
     skipped = Skipped(options.skip_bad_samples)
     loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
     weights = [getattr(options, f"weights_{net}") for net in NETS]
-    summary = evaluate(separator, loader, run, options, weights=weights)
+    summary = evaluate(model, loader, run, options, weights=weights)
     print(f"{run} on {options.eval_list or options.list_val}\n{format_summary(summary)}")
     if skipped.files:
         print(skipped.report())
@@ -284,12 +284,12 @@ def without_weights(options: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(options), **{f"weights_{net}": "" for net in NETS}})
 
 
-def start_vision(separator: Separator, options: argparse.Namespace) -> None:
+def start_vision(model: SeparationNet, options: argparse.Namespace) -> None:
     """Starts the vision trunk from the pretrained classifier, unless weights were given."""
     if options.weights_vision:
         return
     if Path(options.pretrained_vision).exists():
-        start_from_classifier(separator.vision, options.pretrained_vision)
+        start_from_classifier(model.vision, options.pretrained_vision)
         say(f"vision trunk starts from {options.pretrained_vision}")
     else:
         say(f"no {options.pretrained_vision}: the vision trunk starts from random weights and learns far more slowly")

@@ -13,7 +13,7 @@ from models import sparse
 from models.audio_net import Unet
 from models.criterion import CRITERIA
 from models.minkowski_net import SparseResNet18
-from models.separator import Separator
+from models.separation_net import SeparationNet
 from models.synthesizer_net import Bias, InnerProduct
 from utils.checkpoint import load, load_weights
 from utils.errors import InputError
@@ -22,7 +22,7 @@ SOUND_NETS = {"unet5": 5, "unet6": 6, "unet7": 7}  # levels of the U-Net
 VISION_NETS = {"sparseresnet18": SparseResNet18}
 FUSIONS = {"linear": InnerProduct, "bias": lambda fc_dim: Bias()}
 
-__all__ = ["CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS", "ModelBuilder", "Separator", "build_separator"]
+__all__ = ["CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS", "ModelBuilder", "SeparationNet", "build_separation_net"]
 
 
 class ModelBuilder:
@@ -63,10 +63,10 @@ def _filled(net: nn.Module, weights: str) -> nn.Module:
     return net
 
 
-def build_separator(options: argparse.Namespace, engine: ModuleType = sparse) -> Separator:
+def build_separation_net(options: argparse.Namespace, engine: ModuleType = sparse) -> SeparationNet:
     """The separator that the options of `arguments.py` describe, with the weights they name, on a sparse engine."""
     builder, channels = ModelBuilder(), options.num_channels
-    return Separator(
+    return SeparationNet(
         builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf),
         builder.build_vision(options.arch_vision, channels, options.weights_vision, engine),
         builder.build_synthesizer(options.arch_synthesizer, channels, options.weights_synthesizer),

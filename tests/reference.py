@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import ModelBuilder, Separator, sparse
+from models import ModelBuilder, SeparationNet, sparse
 from models.criterion import CRITERIA
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -75,7 +75,7 @@ class Case:
     """One file of reference numbers with the model and the inputs it belongs to."""
 
     numbers: dict[str, np.ndarray]
-    separator: Separator
+    model: SeparationNet
     sources: Tensor
     clouds: list[tuple[Tensor, Tensor]]
 
@@ -88,7 +88,7 @@ def load_case(name: str, engine: ModuleType = sparse) -> Case:
     numbers = dict(np.load(VECTORS / f"{name}.npz"))
     config, seed = json.loads(str(numbers["config"])), int(numbers["seed"])
     builder, channels = ModelBuilder(), config["num_channels"]
-    separator = Separator(
+    model = SeparationNet(
         builder.build_sound(config["arch_sound"], channels),
         builder.build_vision("sparseresnet18", channels, engine=engine),
         builder.build_synthesizer(config["arch_synthesizer"], channels),
@@ -96,7 +96,7 @@ def load_case(name: str, engine: ModuleType = sparse) -> Case:
         binary_mask=bool(config.get("binary_mask", 1)),
         weighted_loss=bool(config.get("weighted_loss", 1)),
     )
-    for number, net in enumerate((separator.sound, separator.vision, separator.synthesizer)):
+    for number, net in enumerate((model.sound, model.vision, model.synthesizer)):
         fill(net, seed + number)
     num_mix, batch = config.get("num_mix", 2), config["B"]
     clouds = []
@@ -105,4 +105,4 @@ def load_case(name: str, engine: ModuleType = sparse) -> Case:
         coordinates = [np.insert(xyz, 0, b, axis=1) for b, (xyz, _) in enumerate(frames)]
         features = [feature for _, feature in frames]
         clouds.append((torch.from_numpy(np.concatenate(coordinates)), torch.from_numpy(np.concatenate(features))))
-    return Case(numbers, separator, waves(seed, num_mix, batch, config["L"]), clouds)
+    return Case(numbers, model, waves(seed, num_mix, batch, config["L"]), clouds)

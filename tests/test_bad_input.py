@@ -30,7 +30,7 @@ from dataset.audio import read_window, recording_length
 from dataset.eval_list import describe
 from dataset.index import IndexRow, read_index, write_index
 from dataset.music import MUSICMixDataset, SourceDraw
-from models import build_separator
+from models import build_separation_net
 from utils import checkpoint
 from utils.errors import InputError, run_command
 
@@ -444,9 +444,9 @@ def tree(tmp_path_factory, others):
     checkpoint.save({"weight": torch.zeros(3)}, root / "weights.pth")
     checkpoint.save({"state_dict": {1: torch.zeros(3), "conv1.kernel": 3}}, root / "classifier.pth")
     options = parse_arguments([*TINY, "--id", "run"])
-    separator = build_separator(options)
+    model = build_separation_net(options)
     for net in command.NETS:
-        checkpoint.save(getattr(separator, net).state_dict(), root / "ckpt" / "run" / f"{net}_best.pth")
+        checkpoint.save(getattr(model, net).state_dict(), root / "ckpt" / "run" / f"{net}_best.pth")
     return root
 
 
@@ -545,7 +545,7 @@ def saved(content):
 
 def wider(path, good):
     """The sound net of a model with 5 channels, not 4."""
-    checkpoint.save(build_separator(parse_arguments([*TINY, "--num_channels", "5"])).sound.state_dict(), path)
+    checkpoint.save(build_separation_net(parse_arguments([*TINY, "--num_channels", "5"])).sound.state_dict(), path)
 
 
 def diverged(path, good):

@@ -53,18 +53,18 @@ def engine(request):
 @pytest.mark.parametrize("name", CASES)
 def test_evaluation(name, engine):
     case = load_case(name, engine)
-    separator, numbers = case.separator.eval(), case.numbers
+    model, numbers = case.model.eval(), case.numbers
     with torch.no_grad():
-        result = separator(case.mixture, case.clouds, case.sources)
+        result = model(case.mixture, case.clouds, case.sources)
         close(result.loss, numbers["eval_loss"])
         close(result.masks[..., ::8, ::8], numbers["eval_pred_masks"])
         close(result.targets.flatten(1).mean(dim=1), numbers["eval_gt_masks_mean"])
         close(result.magnitude[..., ::8, ::8], numbers["eval_mag_mix_warped"])
         close(result.weight.mean(), numbers["eval_weight_mean"])
         close(result.sound_features[..., ::32, ::32], numbers["sound_features"])
-        close(separator.vision(*case.clouds[0]), numbers["vision_source0_per_frame"])
+        close(model.vision(*case.clouds[0]), numbers["vision_source0_per_frame"])
         for masks, key in ((result.masks, "metrics_"), (result.targets, "oracle_metrics_")):
-            estimates = separator.apply_masks(result.spectrum, masks)
+            estimates = model.apply_masks(result.spectrum, masks)
             length = estimates.shape[-1]
             scores = score(case.sources[..., :length], estimates, case.mixture[..., :length])
             means = [np.mean([getattr(s, m) for s in scores]) for m in ("sdr_mixture", "sdr", "sir", "sar")]
@@ -74,19 +74,19 @@ def test_evaluation(name, engine):
 @pytest.mark.parametrize("name", CASES)
 def test_training_steps(name, engine):
     case = load_case(name, engine)
-    separator, numbers = case.separator.train(), case.numbers
+    model, numbers = case.model.train(), case.numbers
     options = argparse.Namespace(
         optimizer="sgd", beta1=0.9, weight_decay=1e-4, lr_sound=1e-3, lr_synthesizer=1e-3, lr_vision=1e-4
     )
-    optimizer = build_optimizer(separator, options)
+    optimizer = build_optimizer(model, options)
     losses = []
     for _ in numbers["train_losses"]:
         optimizer.zero_grad()
-        loss = separator(case.mixture, case.clouds, case.sources).loss
+        loss = model(case.mixture, case.clouds, case.sources).loss
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     close(losses, numbers["train_losses"])
-    close(separator.synthesizer.scale.detach(), numbers["synthesizer_scale_after"])
-    close(separator.vision.fc.kernel.detach().sum(), numbers["vision_fc_kernel_sum_after"])
-    close(separator.vision.features[0].kernel.detach().abs().sum(), numbers["vision_conv1_abs_sum_after"])
+    close(model.synthesizer.scale.detach(), numbers["synthesizer_scale_after"])
+    close(model.vision.fc.kernel.detach().sum(), numbers["vision_fc_kernel_sum_after"])
+    close(model.vision.features[0].kernel.detach().abs().sum(), numbers["vision_conv1_abs_sum_after"])

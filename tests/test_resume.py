@@ -21,7 +21,7 @@ import main
 import models
 from arguments import MAY_CHANGE, build_parser, check_resumed, find_run, parse_arguments
 from dataset.index import IndexRow, write_index
-from models import Separator
+from models import SeparationNet
 from utils import checkpoint, files, run_state
 from utils.errors import InputError, WriteError
 from utils.files import remove_leftovers
@@ -345,7 +345,7 @@ def test_a_log_on_a_full_disk():
 
 def poisoned(monkeypatch, training, call, value):
     """The loss of the `call`-th forward in training, or in evaluation, becomes `value`."""
-    forward, calls = Separator.forward, []
+    forward, calls = SeparationNet.forward, []
 
     def forward_or_not(self, *arguments):
         result = forward(self, *arguments)
@@ -355,7 +355,7 @@ def poisoned(monkeypatch, training, call, value):
                 result.loss = result.loss * value
         return result
 
-    monkeypatch.setattr(Separator, "forward", forward_or_not)
+    monkeypatch.setattr(SeparationNet, "forward", forward_or_not)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 
-def build_optimizer(separator: nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:
-    """SGD or Adam over a `models.Separator`; the vision net's last layer learns at the rate of the sound net."""
+def build_optimizer(model: nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:
+    """SGD or Adam over a `models.SeparationNet`; the vision net's last layer learns at the rate of the sound net."""
     groups = [
-        {"name": "sound", "params": separator.sound.parameters(), "lr": options.lr_sound},
-        {"name": "synthesizer", "params": separator.synthesizer.parameters(), "lr": options.lr_synthesizer},
-        {"name": "vision", "params": separator.vision.features.parameters(), "lr": options.lr_vision},
-        {"name": "vision_fc", "params": separator.vision.fc.parameters(), "lr": options.lr_sound},
+        {"name": "sound", "params": model.sound.parameters(), "lr": options.lr_sound},
+        {"name": "synthesizer", "params": model.synthesizer.parameters(), "lr": options.lr_synthesizer},
+        {"name": "vision", "params": model.vision.features.parameters(), "lr": options.lr_vision},
+        {"name": "vision_fc", "params": model.vision.fc.parameters(), "lr": options.lr_sound},
     ]
     groups = [{**group, "initial_lr": group["lr"]} for group in groups]
     return choose_optimizer(options.optimizer, groups, options.beta1, options.weight_decay)

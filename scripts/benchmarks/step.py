@@ -14,7 +14,7 @@ from arguments import choose_device, parse_arguments
 from benchmarks.data import index_rows, write_files
 from dataset.loader import BatchLoader
 from dataset.music import MUSICMixDataset
-from models import build_separator
+from models import build_separation_net
 from models.backend import choose_engine, engine_name
 from utils.optimizer import build_optimizer
 
@@ -27,8 +27,8 @@ def benchmark_step(options: argparse.Namespace) -> dict:
     device = choose_device(options.device)
     model = parse_arguments(["--id", "benchmark"])  # the defaults
     engine = choose_engine(model.sparse_backend, device)
-    separator = build_separator(model, engine).to(device).train()
-    optimizer = build_optimizer(separator, model)
+    net = build_separation_net(model, engine).to(device).train()
+    optimizer = build_optimizer(net, model)
     print(
         f"iterations of the default model ({model.arch_sound}, {model.num_mix} sources, audLen {model.audLen}), "
         f"batch {BATCH_SIZE}, {WORKERS} workers, all augmentations, {device}, {torch.get_num_threads()} threads, "
@@ -51,7 +51,7 @@ def benchmark_step(options: argparse.Namespace) -> dict:
             rgbs_feature=bool(model.rgbs_feature),
         )
         loader = BatchLoader(dataset, batch_size=BATCH_SIZE, seed=model.seed, shuffle=True, workers=WORKERS)
-        taken = time_iterations(separator, loader, optimizer, device)[2:]  # the first two find an empty queue
+        taken = time_iterations(net, loader, optimizer, device)[2:]  # the first two find an empty queue
     seconds = {stage: statistics.median(times) for stage, times in zip(STAGES, zip(*taken, strict=True), strict=True)}
     total = statistics.median(map(sum, taken))
     print(f"{'stage':<18}{'s':>9}{'share':>9}")
@@ -63,7 +63,7 @@ def benchmark_step(options: argparse.Namespace) -> dict:
 
 
 def time_iterations(
-    separator: torch.nn.Module, loader: BatchLoader, optimizer: torch.optim.Optimizer, device: torch.device
+    net: torch.nn.Module, loader: BatchLoader, optimizer: torch.optim.Optimizer, device: torch.device
 ) -> list[tuple[float, ...]]:
     """Trains for an epoch; seconds of each of STAGES in each iteration."""
     taken = []
@@ -74,7 +74,7 @@ def time_iterations(
         marks.append(now(device))
         batch = batch.to(device)
         optimizer.zero_grad(set_to_none=True)
-        loss = separator(batch.mixture, batch.clouds, batch.sources).loss
+        loss = net(batch.mixture, batch.clouds, batch.sources).loss
         marks.append(now(device))
         loss.backward()
         marks.append(now(device))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from models import ModelBuilder, Separator
+from models import ModelBuilder, SeparationNet
 from models.criterion import CRITERIA
-from models.separator import ACTIVATIONS, FRAME_POOLS, activate
+from models.separation_net import ACTIVATIONS, FRAME_POOLS, activate
 
 LENGTH = 256 * 32 - 1  # 32 spectrogram frames
 CHANNELS = 5
@@ -28,7 +28,7 @@ class CloudMean(nn.Module):
 def build(vision=None, **options):
     torch.manual_seed(0)
     builder = ModelBuilder()
-    return Separator(
+    return SeparationNet(
         builder.build_sound("unet5", CHANNELS, ngf=4),
         vision or CloudMean(),
         builder.build_synthesizer("linear", CHANNELS),
@@ -50,26 +50,26 @@ def inputs(num_mix=2, batch=2, frames=1, voxels=30):
 @pytest.mark.parametrize("num_mix", [2, 3, 4])
 @pytest.mark.parametrize("log_freq", [True, False])
 def test_shapes(num_mix, log_freq, device):
-    separator = build(log_freq=log_freq).to(device)
+    model = build(log_freq=log_freq).to(device)
     mixture, clouds, sources = inputs(num_mix)
     clouds = [(c.to(device), f.to(device)) for c, f in clouds]
-    result = separator(mixture.to(device), clouds, sources.to(device))
+    result = model(mixture.to(device), clouds, sources.to(device))
     bins = 256 if log_freq else 512
     assert result.masks.shape == result.targets.shape == (num_mix, 2, 1, bins, 32)
     assert result.magnitude.shape == result.weight.shape == (2, 1, bins, 32)
     assert result.vision_features.shape == (num_mix, 2, CHANNELS)
     assert result.sound_features.shape == (2, CHANNELS, bins, 32)
-    assert separator.apply_masks(result.spectrum, result.masks).shape == (num_mix, 2, 256 * 31)
+    assert model.apply_masks(result.spectrum, result.masks).shape == (num_mix, 2, 256 * 31)
     result.loss.backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in separator.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_a_batch_of_one_keeps_its_dimensions():
-    separator = build().eval()
+    model = build().eval()
     mixture, clouds, sources = inputs(batch=1)
-    result = separator(mixture, clouds, sources)
+    result = model(mixture, clouds, sources)
     assert result.masks.shape == (2, 1, 1, 256, 32)
-    assert separator.apply_masks(result.spectrum, result.masks).shape == (2, 1, 256 * 31)
+    assert model.apply_masks(result.spectrum, result.masks).shape == (2, 1, 256 * 31)
 
 
 def test_a_mixture_alone_gives_masks_without_a_loss():
@@ -89,10 +89,10 @@ def test_inputs_stay_as_they_were():
 
 @pytest.mark.parametrize(("pool", "reduce"), [("maxpool", lambda x: x.amax(1)), ("avgpool", lambda x: x.mean(1))])
 def test_frames_are_pooled_before_the_activation(pool, reduce):
-    separator = build(num_frames=3, frame_pool=pool)
+    model = build(num_frames=3, frame_pool=pool)
     _, clouds, _ = inputs(frames=3)
-    single = separator.vision(*clouds[0]).unflatten(0, (2, 3))  # [B, K, C]
-    torch.testing.assert_close(separator.look(*clouds[0], 2), torch.sigmoid(reduce(single)))
+    single = model.vision(*clouds[0]).unflatten(0, (2, 3))  # [B, K, C]
+    torch.testing.assert_close(model.look(*clouds[0], 2), torch.sigmoid(reduce(single)))
     assert set(FRAME_POOLS) == {"maxpool", "avgpool"}
 
 
@@ -100,22 +100,22 @@ def test_frames_are_pooled_before_the_activation(pool, reduce):
     ("empty", "message"), [(1, r"in the batch: numbers \[1\]"), (3, "in the batch: mixture 1 frame 1")]
 )
 def test_a_cloud_without_voxels_is_named(empty, message):
-    """In the middle of the batch the engine sees it, at its end only the separator can."""
-    separator = build(vision=ModelBuilder().build_vision("sparseresnet18", CHANNELS), num_frames=2)
+    """In the middle of the batch the engine sees it, at its end only the model can."""
+    model = build(vision=ModelBuilder().build_vision("sparseresnet18", CHANNELS), num_frames=2)
     mixture, clouds, _ = inputs(frames=2)
     left = clouds[1][0][:, 0] != empty
     clouds[1] = tuple(part[left] for part in clouds[1])
     with pytest.raises(ValueError, match=message):
-        separator(mixture, clouds)
+        model(mixture, clouds)
 
 
 def test_every_cloud_goes_with_its_own_mixture():
     """Exchanging two items of a batch exchanges the results and nothing else (a real vision net, evaluation)."""
-    separator = build(ModelBuilder().build_vision("sparseresnet18", CHANNELS)).eval()
+    model = build(ModelBuilder().build_vision("sparseresnet18", CHANNELS)).eval()
     mixture, clouds, _ = inputs()
     swapped = [(torch.cat([1 - c[:, :1], c[:, 1:]], dim=1), f) for c, f in clouds]
     with torch.no_grad():
-        first, second = separator(mixture, clouds), separator(mixture.flip(0), swapped)
+        first, second = model(mixture, clouds), model(mixture.flip(0), swapped)
     torch.testing.assert_close(first.masks.flip(1), second.masks)
 
 
@@ -151,9 +151,9 @@ def test_true_masks_separate_disjoint_tones():
     t = torch.arange(LENGTH) / 11025
     sources = torch.stack([0.4 * torch.sin(2 * torch.pi * f * t) for f in (300.0, 2000.0)])[:, None]
     for options in ({}, {"log_freq": False}, {"binary_mask": False, "criterion": CRITERIA["l1"]}):
-        separator = build(**options)
-        result = separator(sources.sum(0), inputs(batch=1)[1], sources)
-        estimates = separator.apply_masks(result.spectrum, result.targets)
+        model = build(**options)
+        result = model(sources.sum(0), inputs(batch=1)[1], sources)
+        estimates = model.apply_masks(result.spectrum, result.targets)
         inner = slice(1024, estimates.shape[-1] - 1024)
         error = (estimates - sources[..., : estimates.shape[-1]])[..., inner].square().mean()
         assert 10 * torch.log10(sources[..., inner].square().mean() / error) > 20

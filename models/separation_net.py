@@ -47,7 +47,7 @@ class Separation:
     loss: Tensor | None = None
 
 
-class Separator(nn.Module):
+class SeparationNet(nn.Module):
     """U-Net, vision net and fusion module as one: the masks of N sources from a mixture and their clouds.
 
     Args:
