@@ -324,7 +324,7 @@ def test_the_script_fills_it(rows, lists, tmp_path, monkeypatch, workers):
     before = entries(tmp_path / "cache")
     assert len(before) == 12 + 48
     expected = [dataset(rows)[(1, index)] for index in range(12)]
-    monkeypatch.setattr(audio, "_opened", closed)
+    monkeypatch.setattr(audio, "open_recording", closed)
     monkeypatch.setattr(cache, "read_points", closed)
     full = dataset(rows, cache=str(tmp_path / "cache"))
     assert all(alike(full[(1, index)], sample) for index, sample in enumerate(expected))
