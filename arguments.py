@@ -27,6 +27,16 @@ MODEL_OPTIONS = [
     *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
 ]
 
+# What separates a recording as the run was trained: the model's options and those that go with them.
+SEPARATION_OPTIONS = [*MODEL_OPTIONS, "audLen", "mask_thres", "num_mix"]
+
+# The model whose weights were published, in a folder without config.json: the options of scripts/test.sh.
+PUBLISHED_OPTIONS = {
+    **{"num_mix": 2, "binary_mask": 1, "loss": "bce", "weighted_loss": 1, "log_freq": 1, "num_channels": 16},
+    **{"num_frames": 1, "stride_frames": 15, "rgbs_feature": 1},
+}
+NETS = ("sound", "vision", "synthesizer")
+
 # What may differ when a run goes on: where and how it is computed, shown and saved, not what comes out.
 MAY_CHANGE = {
     *("id", "mode", "ckpt", "overwrite", "resume", "save_iter", "skip_bad_samples", "num_epoch"),
@@ -227,15 +237,42 @@ def take_model_options(options: argparse.Namespace) -> None:
     config = Path(options.ckpt) / options.id / "config.json"
     if not config.exists():
         return
-    try:
-        stored = {name: value for name, value in read_json(config)["options"].items() if name in MODEL_OPTIONS}
-        parsed = vars(build_parser().parse_args([f"--{name}={value}" for name, value in stored.items()]))
-    except (AttributeError, KeyError, InputError) as error:
-        raise InputError(f"{config}: no options of a run in it ({error}); restore it, or remove it") from error
-    changed = {name: parsed[name] for name in stored if parsed[name] != getattr(options, name)}
+    stored = stored_options(config, MODEL_OPTIONS)
+    changed = {name: value for name, value in stored.items() if value != getattr(options, name)}
     vars(options).update(changed)
     if changed:
         print(f"as the run was trained: {' '.join(f'--{name} {value}' for name, value in changed.items())}")
+
+
+def run_options(run: Path) -> argparse.Namespace:
+    """The options to separate with what is in a run's folder: its `config.json`, or else the published model's.
+
+    `weights_sound`, `weights_vision` and `weights_synthesizer` name its best weights.
+
+    Raises:
+        InputError: no such folder, or its `config.json` is damaged.
+    """
+    if not run.is_dir():
+        raise InputError(f"{run}: no such folder; expected one with sound_best.pth, vision_best.pth, ... of a run")
+    options, config = build_parser().parse_args([]), run / "config.json"
+    vars(options).update(stored_options(config, SEPARATION_OPTIONS) if config.exists() else PUBLISHED_OPTIONS)
+    vars(options).update(weights_of(run))
+    return options
+
+
+def weights_of(run: Path) -> dict[str, str]:
+    """The options `weights_sound`, ... that name the best weights in a run's folder."""
+    return {f"weights_{net}": str(run / f"{net}_best.pth") for net in NETS}
+
+
+def stored_options(config: Path, names: list[str]) -> dict:
+    """Those of the named options that a run's `config.json` holds, checked; raises InputError if it is damaged."""
+    try:
+        stored = {name: value for name, value in read_json(config)["options"].items() if name in names}
+        parsed = vars(build_parser().parse_args([f"--{name}={value}" for name, value in stored.items()]))
+    except (AttributeError, KeyError, InputError) as error:
+        raise InputError(f"{config}: no options of a run in it ({error}); restore it, or remove it") from error
+    return {name: parsed[name] for name in stored}
 
 
 def choose_device(name: str) -> torch.device:

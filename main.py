@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from arguments import check_resumed, choose_device, find_run, parse_arguments
+from arguments import NETS, check_resumed, choose_device, find_run, parse_arguments, weights_of
 from dataset.eval_list import describe, read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
@@ -31,8 +31,6 @@ from utils.seeding import seed_everything
 from utils.signals import Stopped, StopSignals
 from utils.skipped import Skipped
 from utils.visuals import write_separation
-
-NETS = ("sound", "vision", "synthesizer")
 
 
 def main() -> int | None:
@@ -222,16 +220,14 @@ def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> N
     """Evaluates the best weights of `ckpt/<id>/` on the list `list_val`."""
     finish_outputs(run)
     device = choose_device(options.device)
-    for net in NETS:
-        if not getattr(options, f"weights_{net}"):
-            setattr(options, f"weights_{net}", str(run / f"{net}_best.pth"))
+    weights = {name: getattr(options, name) or path for name, path in weights_of(run).items()}
+    vars(options).update(weights)
     engine = choose_engine(options.sparse_backend, device)
     say(f"sparse engine: {engine_name(engine)}")
     model = build_separation_net(options, engine).to(device)
     skipped = Skipped(options.skip_bad_samples)
     loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
-    weights = [getattr(options, f"weights_{net}") for net in NETS]
-    summary = evaluate(model, loader, run, options, weights=weights)
+    summary = evaluate(model, loader, run, options, weights=list(weights.values()))
     print(f"{run} on {options.eval_list or options.list_val}\n{format_summary(summary)}")
     if skipped.files:
         print(skipped.report())

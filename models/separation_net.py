@@ -156,10 +156,17 @@ class SeparationNet(nn.Module):
 
         Masks go back to linear frequency, binary ones are cut at `mask_thres`, and the mixture lends its phase.
         """
+        linear = self.linear_masks(masks, spectrum.shape[-2], binary=self.binary_mask)  # [N, B, F, T]
+        return istft(linear * spectrum, self.stft_frame, self.stft_hop).clamp(-1.0, 1.0)
+
+    def linear_masks(self, masks: Tensor, num_bins: int, binary: bool, padding: str = "zeros") -> Tensor:
+        """Masks `[N, B, 1, F', T]` on the STFT's bins: `[N, B, F, T]`; with `binary` cut at `mask_thres`.
+
+        padding: of the outermost frames and bins, which the logarithmic axis covers by half (see `unwarp`).
+        """
         linear = masks.flatten(0, 1)  # [N * B, 1, F', T]
         if self.log_freq:
-            linear = unwarp(linear, spectrum.shape[-2])
-        if self.binary_mask:
+            linear = unwarp(linear, num_bins, padding)  # [N * B, 1, F, T]
+        if binary:
             linear = (linear > self.mask_thres).to(linear.dtype)
-        linear = linear.squeeze(1).unflatten(0, masks.shape[:2])  # [N, B, F, T]
-        return istft(linear * spectrum, self.stft_frame, self.stft_hop).clamp(-1.0, 1.0)
+        return linear.squeeze(1).unflatten(0, masks.shape[:2])

@@ -9,8 +9,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.agreement import benchmark_agreement  # noqa: E402
 from benchmarks.data import benchmark_data  # noqa: E402
 from benchmarks.metrics import benchmark_metrics  # noqa: E402
+from benchmarks.separate import benchmark_separate  # noqa: E402
 from benchmarks.sparse import benchmark_sparse  # noqa: E402
 from benchmarks.step import benchmark_step  # noqa: E402
 
@@ -19,8 +21,10 @@ from utils.files import replacing  # noqa: E402
 from utils.options import ArgumentParser, whole  # noqa: E402
 
 PARTS = {
+    "agreement": benchmark_agreement,
     "data": benchmark_data,
     "metrics": benchmark_metrics,
+    "separate": benchmark_separate,
     "sparse": benchmark_sparse,
     "step": benchmark_step,
 }
@@ -32,6 +36,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the same figures to")
     parser.add_argument("--pairs", type=whole(1), default=7, help="rounds; medians are shown")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"])
+    parser.add_argument("--run", type=Path, help="of agreement: ckpt/<run>, evaluated")
     options = parser.parse_args()
     figures = PARTS[options.part](options)
     if options.json:

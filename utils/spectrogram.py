@@ -20,10 +20,14 @@ def stft(wave: Tensor, n_fft: int, hop: int) -> Tensor:
     return spectrum.reshape(*wave.shape[:-1], *spectrum.shape[-2:])
 
 
-def istft(spectrum: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Inverse of `stft`: `[..., n_fft // 2 + 1, T]` -> `[..., hop * (T - 1)]`."""
+def istft(spectrum: Tensor, n_fft: int, hop: int, length: int | None = None) -> Tensor:
+    """Inverse of `stft`: `[..., n_fft // 2 + 1, T]` -> `[..., hop * (T - 1)]`, or the first `length` samples.
+
+    The last frame reaches n_fft // 2 samples beyond its centre, far enough for every `length` that `stft` makes T
+    frames of.
+    """
     window = torch.hann_window(n_fft, device=spectrum.device, dtype=spectrum.real.dtype)
-    wave = torch.istft(spectrum.reshape(-1, *spectrum.shape[-2:]), n_fft, hop, window=window)
+    wave = torch.istft(spectrum.reshape(-1, *spectrum.shape[-2:]), n_fft, hop, window=window, length=length)
     return wave.reshape(*spectrum.shape[:-2], wave.shape[-1])
 
 
@@ -39,17 +43,18 @@ def warp(magnitude: Tensor) -> Tensor:
     return _resample_frequency(magnitude, (21 ** ((v + 1) / 2) - 11) / 10)
 
 
-def unwarp(mask: Tensor, num_bins: int) -> Tensor:
+def unwarp(mask: Tensor, num_bins: int, padding: str = "zeros") -> Tensor:
     """Logarithmic to linear frequency: `[B, C, 256, T]` -> `[B, C, num_bins, T]`, bilinear, zero outside.
 
-    Over v in -1..1, `y = 2 ln(10 v + 11) / ln(21) - 1`: the inverse of the grid of `warp`.
+    Over v in -1..1, `y = 2 ln(10 v + 11) / ln(21) - 1`: the inverse of the grid of `warp`. The outermost frames and
+    bins lie half outside; with padding `border` they keep the value they have at the edge.
     """
     v = torch.linspace(-1, 1, num_bins, dtype=torch.float64)
-    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / math.log(21) - 1)
+    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / math.log(21) - 1, padding)
 
 
-def _resample_frequency(x: Tensor, y: Tensor) -> Tensor:
+def _resample_frequency(x: Tensor, y: Tensor, padding: str = "zeros") -> Tensor:
     batch, _, _, frames = x.shape
     grid_x = torch.linspace(-1, 1, frames, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(grid_x, y, indexing="xy"), dim=-1).to(x)  # [F', T, 2]
-    return F.grid_sample(x, grid.expand(batch, -1, -1, -1), padding_mode="zeros", align_corners=False)
+    return F.grid_sample(x, grid.expand(batch, -1, -1, -1), padding_mode=padding, align_corners=False)

@@ -1,0 +1,144 @@
+"""Separation with a trained run: a mixture and the clouds of its musicians -> stems."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arguments import choose_device, run_options
+from dataset.collate import collate_clouds
+from dataset.points import load_voxels
+from models import SeparationNet, build_separation_net
+from models.backend import choose_engine
+from models.separation_net import EPSILON
+from separation.level import training_gain
+from separation.stream import Source, StemStream, Waveform
+from utils.errors import InputError
+from utils.spectrogram import istft, stft
+
+Cloud = tuple[np.ndarray, np.ndarray | None]  # points [P, 3] in metres, Y up; colours [P, 3], or None
+
+
+class Separator:
+    """A trained model that separates recordings of any rate, length and number of channels.
+
+    Args:
+        net: the trained model, in evaluation mode.
+        options: of the run, see `arguments.run_options`.
+    """
+
+    def __init__(self, net: SeparationNet, options: argparse.Namespace):
+        self.net, self.options = net.eval(), options
+        self.device = next(net.parameters()).device
+        self.net.sound.to(memory_format=torch.channels_last)  # which convolutions on a CPU are faster in
+
+    @classmethod
+    def from_run(cls, path: str | Path, device: str = "auto") -> Separator:
+        """The best model in the folder of a run.
+
+        Args:
+            path: `ckpt/<run>`; without `config.json` it holds the published weights.
+            device: `auto`, `cuda`, `cpu` or `mps`.
+
+        Raises:
+            InputError: no such run or device, or files in it that are damaged or do not fit one another.
+        """
+        options, where = run_options(Path(path)), choose_device(device)
+        net = build_separation_net(options, choose_engine(options.sparse_backend, where))
+        return cls(net.to(where), options)
+
+    def separate(
+        self, waveform: np.ndarray, rate_hz: int, clouds: Sequence[Cloud | Sequence[Cloud]], soft: bool = False
+    ) -> np.ndarray:
+        """The stems of a recording in memory.
+
+        Args:
+            waveform: `[channels, L]`.
+            rate_hz: of the waveform.
+            clouds: of each of the N sources the cloud, or K of them, a frame each: points `[P, 3]` in metres, Y up,
+                and colours `[P, 3]` (0..1, or whole numbers up to the largest of their type), None for a model that
+                needs none.
+            soft: weigh by the masks' probabilities instead of cutting them at `mask_thres`.
+
+        Returns:
+            `[N, channels, L]` float32, aligned with the waveform and at its level.
+
+        Raises:
+            InputError: a waveform or clouds of the wrong shape, without samples or points, or not finite.
+        """
+        waveform = np.asarray(waveform, dtype=np.float32)
+        if waveform.ndim != 2 or not waveform.size:
+            raise InputError(f"a waveform is [channels, samples], not {list(waveform.shape)}")
+        if not np.isfinite(waveform).all():
+            raise InputError("the waveform holds NaN or infinite samples")
+        if rate_hz < 1:
+            raise InputError(f"a rate of {rate_hz} Hz; expected 1 or more")
+        return np.concatenate(list(self.stream(Waveform(waveform, rate_hz), clouds, soft)), axis=-1)
+
+    def stream(self, source: Source, clouds: Sequence[Cloud | Sequence[Cloud]], soft: bool = False) -> StemStream:
+        """As `separate`, for a recording that is read piece by piece; raises InputError as it, and as the source."""
+        separate_window = partial(self.separate_window, seen=self.look(clouds), gain=self.gain(source), soft=soft)
+        return StemStream(source, separate_window, self.options.audLen, self.options.audRate)
+
+    @torch.inference_mode()
+    def look(self, clouds: Sequence[Cloud | Sequence[Cloud]]) -> Tensor:
+        """Vision features `[N, 1, C]` of the clouds of N sources; raises InputError as `separate`."""
+        if not clouds:
+            raise InputError("no clouds: there is nobody to listen for")
+        if len(clouds) == 1 and self.net.output_activation == "softmax":
+            raise InputError("this run shares the mixture out among the sources (softmax): it needs two clouds or more")
+        seen = []
+        for n, frames in enumerate(clouds, 1):
+            frames = [frames] if isinstance(frames, tuple) else frames
+            if len(frames) not in (1, self.net.num_frames):
+                raise InputError(f"source {n}: {len(frames)} frames, this run takes {self.net.num_frames}")
+            voxels = [self.voxels(f"source {n}", *cloud) for cloud in frames]
+            voxels *= self.net.num_frames // len(voxels)
+            seen.append(self.net.look(*(part.to(self.device) for part in collate_clouds(voxels)), num_mixtures=1))
+        return torch.stack(seen)
+
+    def voxels(self, name: str, xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """What the vision net sees of a cloud `[P, 3]`: coordinates `[V, 3]`, features `[V, 3]`.
+
+        Raises:
+            InputError: the cloud called `name` has a wrong shape or no points, or is not finite, or lacks the colours.
+        """
+        if np.ndim(xyz) != 2 or np.shape(xyz)[1] != 3:
+            raise InputError(f"{name}: points are [P, 3], not {list(np.shape(xyz))}")
+        if not len(xyz):
+            raise InputError(f"{name}: the cloud holds no points")
+        if not np.isfinite(xyz).all():
+            raise InputError(f"{name}: the cloud holds points that are NaN or infinite")
+        if rgb is None and self.options.rgbs_feature:
+            raise InputError(f"{name}: a cloud without colours, and this run was trained on colours")
+        if rgb is not None and np.shape(rgb) != np.shape(xyz):
+            raise InputError(f"{name}: colours are [P, 3] as the points, not {list(np.shape(rgb))}")
+        settings = (self.options.voxel_size, bool(self.options.rgbs_feature), None, np.random.default_rng(0))
+        return load_voxels(name, *settings, read=lambda _: (xyz, rgb))
+
+    def gain(self, source: Source) -> float:
+        """The factor that brings a recording to the level of the mixtures the model was trained on."""
+        return training_gain(self.net, source, self.options.audLen, self.options.audRate)
+
+    @torch.inference_mode()
+    def separate_window(self, mixture: np.ndarray, seen: Tensor, gain: float, soft: bool) -> np.ndarray:
+        """One window of the model: `[channels, L]` at audRate, seen `[N, 1, C]` -> `[N, channels, L]`.
+
+        The masks come from the mean of the channels, at the level of training, and are applied to each channel as it
+        is.
+        """
+        net = self.net
+        spectrum = stft(torch.from_numpy(mixture).to(self.device), net.stft_frame, net.stft_hop)  # [channels, F, T]
+        mono = gain * spectrum.mean(dim=0).abs()[None, None]  # [1, 1, F, T]
+        heard = net.listen(net.to_log_frequency(mono + EPSILON))  # [1, C, F', T]
+        masks = net.linear_masks(  # [N, 1, F, T]
+            net.fuse(seen, heard), spectrum.shape[1], binary=net.binary_mask and not soft, padding="border"
+        )
+        stems = istft(masks * spectrum, net.stft_frame, net.stft_hop, mixture.shape[-1])
+        return stems.cpu().numpy()
