@@ -29,7 +29,7 @@ echo "installing $requirements into .venv (once; a few minutes)"
 
 # What follows is optional: a note, and on.
 libraries="libusb-1.0-0 libgl1 libgomp1"
-absent="scenes (separate.py --scene) and PCD, XYZ, XYZRGB and PTS clouds are not available, everything else is"
+absent="scenes (separate.py --scene) are not available, everything else is"
 imports_open3d() { .venv/bin/python -c 'import open3d' >/dev/null 2>&1; }
 echo "installing requirements-scene.txt (open3d, 400 MB)"
 if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-scene.txt; then
