@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dataset.audio import NotFiniteError, read_window, recording_length, recording_rate
+from dataset.captures import HEIGHTS_M, height_of
+from dataset.frames import frames_needed
 from dataset.index import IndexRow, parse_index
 from dataset.points import read_points, voxelise
 from utils.errors import InputError
@@ -29,7 +31,6 @@ WARNINGS = (  # it works, but perhaps not as meant
 )
 SILENT = 1e-4  # a recording that never exceeds this, -80 dB of full scale, is silent
 CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 1e-3  # of full scale; share of samples there or above
-HEIGHTS_M = (0.5, 3.0)  # of a musician with an instrument, sitting or standing
 BLOCK = 2**20  # samples decoded at a time: memory does not grow with the recording
 SAMPLED_FRAMES = 5  # read of each performer with clouds `sampled`
 
@@ -133,7 +134,7 @@ def check_data(lists: dict[str, str | Path], needs: Needs, workers: int = 1) -> 
 def check_rows(path: str | Path, rows: list[IndexRow], name: str, needs: Needs) -> list[Finding]:
     """What the rows of one list lack for mixtures of `needs.num_mix` sources with `needs.num_frames` frames each."""
     findings = []
-    needed = 2 * (needs.num_frames // 2) * needs.stride_frames + 1
+    needed = frames_needed(needs.num_frames, needs.stride_frames)
     for row in rows:
         if row.num_frames < needed:
             reason = f"{row.num_frames} frame(s), --num_frames and --stride_frames need {needed}"
@@ -200,9 +201,9 @@ def check_cloud(path: str, voxel_size_m: float) -> list[Finding]:
     findings = []
     if rgb is None:
         findings.append(Finding("cloud without colours", path, "no red, green, blue; use --rgbs_feature 0"))
-    low, high = np.percentile(xyz[:, 1], (1, 99))
-    if not HEIGHTS_M[0] <= high - low <= HEIGHTS_M[1]:
-        reason = f"{high - low:.3g} high along Y, expected {HEIGHTS_M[0]} to {HEIGHTS_M[1]} m: is it in metres, Y up?"
+    height = height_of(xyz)
+    if not HEIGHTS_M[0] <= height <= HEIGHTS_M[1]:
+        reason = f"{height:.3g} high along Y, expected {HEIGHTS_M[0]} to {HEIGHTS_M[1]} m: is it in metres, Y up?"
         findings.append(Finding("implausible height", path, reason))
     return findings
 

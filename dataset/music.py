@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from dataset.cache import Cache
+from dataset.frames import draw_frames, frames_needed
 from dataset.index import IndexRow
 from dataset.point_transforms import PointAugmentation
 from dataset.points import load_voxels
@@ -124,7 +125,7 @@ class MUSICMixDataset(Dataset):
         for instrument in chosen:
             candidates = self.by_instrument[others[instrument]]
             rows.append(candidates[rng.integers(len(candidates))])
-        return [SourceDraw(row, self._draw_window(row, rng), self._draw_frames(row, rng)) for row in rows]
+        return [self._draw_source(row, rng) for row in rows]
 
     def _check_rows(self) -> None:
         if len(self.by_instrument) < self.num_mix:
@@ -133,13 +134,17 @@ class MUSICMixDataset(Dataset):
                 f"{listed}: holds {len(self.by_instrument)} instrument(s) ({', '.join(sorted(self.by_instrument))}), "
                 f"a mixture needs {self.num_mix} different ones; lower --num_mix or add recordings"
             )
-        needed = 2 * self._frame_margin + 1
+        needed = frames_needed(self.num_frames, self.stride_frames)
         for row in self.rows:
             if row.num_frames < needed:
                 raise InputError(
                     f"{row.origin}: {row.num_frames} frame(s), but --num_frames {self.num_frames} --stride_frames "
                     f"{self.stride_frames} needs {needed}"
                 )
+
+    def _draw_source(self, row: IndexRow, rng: np.random.Generator) -> SourceDraw:
+        start = self._draw_window(row, rng)
+        return SourceDraw(row, start, draw_frames(row.num_frames, self.num_frames, self.stride_frames, rng))
 
     def _draw_window(self, row: IndexRow, rng: np.random.Generator) -> int:
         half = self.aud_len // 2
@@ -148,17 +153,6 @@ class MUSICMixDataset(Dataset):
         if length <= self.aud_len:  # too short: it is repeated until a window fits
             length *= self.aud_len // length + 1
         return int(rng.integers(half + 1, max(length - half, half + 2))) - half
-
-    @property
-    def _frame_margin(self) -> int:
-        return (self.num_frames // 2) * self.stride_frames
-
-    def _draw_frames(self, row: IndexRow, rng: np.random.Generator) -> tuple[int, ...]:
-        margin = self._frame_margin
-        last = row.num_frames - margin - 1
-        centre = int(rng.integers(min(margin + 1, last), last + 1))
-        offsets = range(-(self.num_frames // 2), self.num_frames - self.num_frames // 2)
-        return tuple(centre + offset * self.stride_frames for offset in offsets)
 
     def _load_wave(self, draw: SourceDraw, rng: np.random.Generator) -> np.ndarray:
         """`[L]` float32 in -1/N..1/N; with an odd audLen the last sample stays 0, as in the published system."""

@@ -81,7 +81,8 @@ def create_rows(root_audio: Path, root_frame: Path, seed: int) -> dict[str, list
         unused = len(folders) - sum(map(len, performers.values()))
         if unused:
             print(f"{frames[instrument]}: {unused} performer(s) beyond the published split are in no list")
-        paths = [path for path in audio_folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES]
+        visible = (path for path in audio_folder.iterdir() if not path.name.startswith("."))  # nor half written
+        paths = [path for path in visible if path.suffix.lower() in AUDIO_SUFFIXES]
         counts = {folder: count_frames(folder) for split in performers.values() for folder in split}
         for name, recordings in split_recordings(paths, seed + number).items():
             if not recordings or not performers[name]:

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Makes .venv and installs what requirements.txt names (with --dev also what the tests need). Does nothing where
-# that is already done. PYTHON names another interpreter.
+# Makes .venv and installs what requirements.txt names (with --dev also what the tests need), then open3d for scenes
+# if it can be had: it is large, and not there for every platform. Does nothing where that is already done. PYTHON
+# names another interpreter.
 set -eu
 cd "$(dirname "$0")/.."
 requirements=requirements.txt
 [ "${1:-}" = "--dev" ] && requirements=requirements-dev.txt
 stamp=.venv/$requirements.installed
-wanted=$(cat requirements.txt $requirements | cksum)
+wanted=$(cat requirements.txt $requirements requirements-scene.txt | cksum)
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 
 python=${PYTHON:-python3}
@@ -25,6 +26,26 @@ echo "installing $requirements into .venv (once; a few minutes)"
     echo "error: pip could not install $requirements; see above, mend it, and run $0 again" >&2
     exit 2
 }
+
+# What follows is optional: a note, and on.
+libraries="libusb-1.0-0 libgl1 libgomp1"
+absent="scenes (separate.py --scene) are not available, everything else is"
+imports_open3d() { .venv/bin/python -c 'import open3d' >/dev/null 2>&1; }
+echo "installing requirements-scene.txt (open3d, 400 MB)"
+if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-scene.txt; then
+    again=".venv/bin/python -m pip install -r requirements-scene.txt"
+    echo "note: pip could not install open3d: $absent; to try again: $again" >&2
+elif ! imports_open3d; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing system libraries that open3d needs: $libraries"
+        # shellcheck disable=SC2086
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $libraries >/dev/null || true
+    fi
+    imports_open3d ||
+        echo "note: open3d cannot be imported: $absent; to mend it: sudo apt-get install $libraries" >&2
+fi
+
 echo "$wanted" >"$stamp"
 # What the tests need includes what running needs.
-[ "$requirements" = requirements.txt ] || cat requirements.txt requirements.txt | cksum >.venv/requirements.txt.installed
+[ "$requirements" = requirements.txt ] ||
+    cat requirements.txt requirements.txt requirements-scene.txt | cksum >.venv/requirements.txt.installed

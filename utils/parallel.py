@@ -11,14 +11,17 @@ CHUNK = 16  # items handed to a process at a time
 
 
 @contextmanager
-def mapper(workers: int) -> Iterator[Callable]:
-    """Yields a `map` over `workers` processes, results in the items' order; one alone works in place."""
+def mapper(workers: int, chunk: int = CHUNK) -> Iterator[Callable]:
+    """Yields a `map` over `workers` processes, results in the items' order; one alone works in place.
+
+    chunk: items handed to a process at a time; 1 suits items that take long.
+    """
     if workers == 1:
         yield map
         return
     # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
-        yield lambda function, items: pool.map(function, items, chunksize=CHUNK)
+        yield lambda function, items: pool.map(function, items, chunksize=chunk)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,0 +1,241 @@
+"""Captures: every format, unit and direction of up; every broken file ends in its one line; frames of a folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import write_cloud
+
+from dataset.captures import UP_AXES, choose_frames, list_frames, read_capture
+from dataset.music import MUSICMixDataset
+from utils.errors import InputError
+
+RNG = np.random.default_rng(0)
+XYZ = (RNG.uniform(-1, 1, (60, 3)) * (0.4, 0.85, 0.3)).astype(np.float32)  # 1.7 m high, its front towards +z
+RGB = RNG.integers(0, 256, (60, 3))
+
+
+def lines(*columns, title=""):
+    rows = np.concatenate(columns, axis=1)
+    return (title + "".join(" ".join(f"{value:.9g}" for value in row) + "\n" for row in rows)).encode()
+
+
+def pcd(body: bytes, encoding: str, fields="x y z rgb", sizes="4 4 4 4", types="F F F U", points=60) -> bytes:
+    header = f"# .PCD v0.7\nVERSION 0.7\nFIELDS {fields}\nSIZE {sizes}\nTYPE {types}\nCOUNT 1 1 1 1\nWIDTH {points}\n"
+    return f"{header}HEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {points}\nDATA {encoding}\n".encode() + body
+
+
+PACKED = RGB @ (1 << 16, 1 << 8, 1)
+RECORDS = np.zeros(60, [("xyz", "<f4", 3), ("rgb", "<u4")])
+RECORDS["xyz"], RECORDS["rgb"] = XYZ, PACKED
+PLANES = b"".join([*(np.ascontiguousarray(XYZ[:, axis]).tobytes() for axis in range(3)), RECORDS["rgb"].tobytes()])
+
+
+def literal_lzf(data: bytes) -> bytes:
+    """LZF that repeats nothing, after the sizes."""
+    packed = b"".join(bytes([len(data[k : k + 32]) - 1]) + data[k : k + 32] for k in range(0, len(data), 32))
+    return np.array([len(packed), len(data)], "<u4").tobytes() + packed
+
+
+FILES = {
+    "three.xyz": (lines(XYZ), False),
+    "title.xyz": (lines(XYZ, title="//X Y Z\n"), False),
+    "commas.xyz": (lines(XYZ, RGB).replace(b" ", b","), True),
+    "normals.xyz": (lines(XYZ, RNG.normal(size=(60, 3))), False),
+    "unit.xyzrgb": (lines(XYZ, RGB / 255), True),
+    "bytes.xyzrgb": (lines(XYZ, RGB), True),
+    "windows.XYZRGB": (lines(XYZ, RGB).replace(b"\n", b"\r\n"), True),
+    "colours.pts": (lines(XYZ, RGB, title="60\n"), True),
+    "intensity.pts": (lines(XYZ, RGB[:, :1], RGB, title="60\n"), True),
+    "plain.pts": (lines(XYZ), False),
+    "ascii.pcd": (pcd(lines(XYZ, PACKED[:, None]).replace(b"e+06", b"e6"), "ascii"), True),
+    "floats.pcd": (pcd(RECORDS.tobytes(), "binary", types="F F F F"), True),
+    "binary.PCD": (pcd(RECORDS.tobytes(), "binary"), True),
+    "alpha.pcd": (pcd(RECORDS.tobytes(), "binary", fields="x y z rgba"), True),
+    "depth.pcd": (pcd(RECORDS.tobytes(), "binary", fields="x y z _"), False),
+    "packed.pcd": (pcd(literal_lzf(PLANES), "binary_compressed"), True),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_formats(tmp_path, name):
+    content, has_colours = FILES[name]
+    (tmp_path / name).write_bytes(content)
+    capture = read_capture(str(tmp_path / name))
+    assert capture.xyz.dtype == np.float32 and capture.unit == "m" and capture.is_plausible
+    np.testing.assert_allclose(capture.xyz, XYZ, atol=1e-6)
+    assert (capture.rgb is not None) == has_colours
+    if has_colours:
+        assert capture.rgb.dtype == np.float32
+        np.testing.assert_allclose(capture.rgb, RGB / 255, atol=1e-6)
+
+
+def test_repeats_in_compressed_pcd(tmp_path):
+    """Of zeros that are made from one zero, and of a repeat as long as two bytes can say."""
+    body = np.zeros((60, 4), np.float32).tobytes()
+    packed = b"\x00\x00" + bytes([0xE0, 264 - 9, 0]) * 3 + bytes([0xE0, len(body) - 1 - 3 * 264 - 9, 0])
+    sizes = np.array([len(packed), len(body)], "<u4").tobytes()
+    (tmp_path / "a.pcd").write_bytes(pcd(sizes + packed, "binary_compressed"))
+    capture = read_capture(str(tmp_path / "a.pcd"))
+    assert capture.xyz.shape == (60, 3) and not capture.xyz.any() and not capture.rgb.any()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("ending", ["pcd", "xyz", "xyzrgb", "pts"])
+def test_what_open3d_writes(tmp_path, ending, compressed):
+    open3d = pytest.importorskip("open3d", reason="open3d cannot be imported", exc_type=ImportError)
+    cloud = open3d.geometry.PointCloud()
+    cloud.points = open3d.utility.Vector3dVector(np.tile(XYZ, (9, 1)))
+    cloud.colors = open3d.utility.Vector3dVector(np.tile(RGB / 255, (9, 1)))
+    path = str(tmp_path / f"a.{ending}")
+    open3d.io.write_point_cloud(path, cloud, compressed=compressed)
+    capture = read_capture(path)
+    np.testing.assert_allclose(capture.xyz, np.tile(XYZ, (9, 1)), atol=1e-6)
+    if ending != "xyz":
+        np.testing.assert_allclose(capture.rgb, np.tile(RGB / 255, (9, 1)), atol=1e-6)
+
+
+def test_missing_depth_is_left_out(tmp_path):
+    holes = XYZ.copy()
+    holes[3], holes[5, 1] = np.nan, np.inf
+    records = RECORDS.copy()
+    records["xyz"] = holes
+    (tmp_path / "a.pcd").write_bytes(pcd(records.tobytes(), "binary"))
+    (tmp_path / "a.xyzrgb").write_bytes(lines(holes, RGB))
+    write_cloud(tmp_path / "a.ply", holes, RGB)
+    for path in tmp_path.iterdir():
+        capture = read_capture(str(path))
+        np.testing.assert_allclose(capture.xyz, np.delete(XYZ, [3, 5], axis=0), atol=1e-6)
+        np.testing.assert_allclose(capture.rgb, np.delete(RGB, [3, 5], axis=0) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(("unit", "per_metre"), [("m", 1), ("cm", 100), ("mm", 1000)])
+@pytest.mark.parametrize("height", [0.6, 1.7, 2.9])
+def test_units(tmp_path, unit, per_metre, height):
+    write_cloud(tmp_path / "a.ply", XYZ * per_metre * height / 1.7)
+    capture = read_capture(str(tmp_path / "a.ply"))
+    assert (capture.unit, capture.is_plausible) == (unit, True)
+    np.testing.assert_allclose(capture.xyz, XYZ * height / 1.7, atol=1e-5)
+
+
+@pytest.mark.parametrize("height", [0.1, 7.0])
+def test_implausible_heights_are_taken_as_metres(tmp_path, height):
+    write_cloud(tmp_path / "a.ply", XYZ / 1.7 * height)
+    capture = read_capture(str(tmp_path / "a.ply"))
+    assert (capture.unit, capture.is_plausible) == ("m", False)
+    assert capture.height_m == pytest.approx(height, rel=0.2)
+
+
+FILE_OF = {  # up -> columns of a file whose points are XYZ once up is turned to Y
+    "y": lambda x, y, z: (x, y, z),
+    "z": lambda x, y, z: (x, -z, y),
+    "-y": lambda x, y, z: (x, -y, -z),
+    "-z": lambda x, y, z: (x, z, -y),
+    "x": lambda x, y, z: (y, -x, z),
+    "-x": lambda x, y, z: (-y, x, z),
+}
+
+
+@pytest.mark.parametrize("up", UP_AXES)
+def test_up(tmp_path, up):
+    assert np.linalg.det(UP_AXES[up]) == pytest.approx(1)
+    axis = {"x": 0, "y": 1, "z": 2}[up[-1]]
+    assert (UP_AXES[up] @ (np.eye(3)[axis] * (-1 if up[0] == "-" else 1)) == (0, 1, 0)).all()
+    write_cloud(tmp_path / "a.ply", 1000 * np.stack(FILE_OF[up](*XYZ.T), axis=1))
+    capture = read_capture(str(tmp_path / "a.ply"), up)
+    assert capture.unit == "mm"
+    np.testing.assert_allclose(capture.xyz, XYZ, atol=1e-5)
+
+
+NO_PCD = "cannot be read as a PCD point cloud"
+NO_TEXT = "cannot be read as a text point cloud"
+WHOLE = pcd(RECORDS.tobytes(), "binary")
+BAD = [
+    ("missing.pcd", None, rf"{NO_PCD} \(no such file\)"),
+    ("missing.ply", None, "no such file"),
+    ("zero.pcd", b"", rf"{NO_PCD} \(the file is empty\)"),
+    ("zero.xyz", b"", rf"{NO_TEXT} \(the file is empty\)"),
+    ("blank.pts", b" \n\n", rf"{NO_TEXT} \(the file is empty\)"),
+    ("title.xyz", b"x y z\n\n", "holds no points"),
+    ("remarks.xyz", b"# a\n# b\n", "holds no points"),
+    ("text.pcd", b"this is no cloud\n" * 50, f"{NO_PCD} .no header"),
+    ("text.xyz", b"this is no cloud\n" * 50, f"{NO_TEXT} .could not convert"),
+    ("bytes.pcd", bytes(range(256)) * 40, NO_PCD),
+    ("bytes.xyzrgb", bytes(range(256)) * 40, NO_TEXT),
+    ("columns.xyz", b"1 2\n3 4\n", r"2 column\(s\), expected x y z"),
+    ("truncated.xyz", lines(XYZ)[:-25] + b"1 2", f"{NO_TEXT} .*columns changed"),
+    ("truncated.pts", lines(XYZ[:40], title="60\n"), "40 points, but its first line tells of 60; .* truncated"),
+    ("truncated.pcd", WHOLE[:-100], "860 bytes of points, but its header tells of 960; the file is truncated"),
+    ("lines.pcd", pcd(lines(XYZ[:40], PACKED[:40, None]), "ascii"), "the file is truncated"),
+    ("header.pcd", WHOLE[:60], f"{NO_PCD} .no header"),
+    ("negative.pcd", WHOLE.replace(b"POINTS 60", b"POINTS -6"), "a negative number of points"),
+    ("endless.pcd", WHOLE.replace(b"POINTS 60", b"POINTS 99999999999999999999"), "the file is truncated"),
+    ("lzf.pcd", pcd(literal_lzf(PLANES)[:-40], "binary_compressed"), "the file is truncated"),
+    ("damaged.pcd", pcd(literal_lzf(PLANES).replace(b"\x1f", b"\xff", 1), "binary_compressed"), NO_PCD),
+    ("other.pcd", WHOLE.replace(b"DATA binary", b"DATA zip"), "unknown encoding zip"),
+    ("fields.pcd", WHOLE.replace(b"FIELDS x y z rgb", b"FIELDS a b c d"), NO_PCD),
+    ("no_fields.pcd", WHOLE.replace(b"FIELDS x y z rgb\n", b""), "no FIELDS in its header"),
+    ("types.pcd", WHOLE.replace(b"TYPE F F F U", b"TYPE Q F F U"), NO_PCD),
+    ("none.pcd", pcd(b"", "binary", points=0), "the cloud holds no points"),
+    ("nan.xyz", b"nan nan nan\n" * 9, "the cloud holds no points"),
+    ("too_large.xyz", b"1e300 1 1\n" * 9, "the cloud holds no points"),
+    ("red.xyzrgb", b"1 2 3 900 0 0\n1 2 3 0 0 0\n", "colours from 0 to 900; expected 0..1 or 0..255"),
+    ("cloud.las", b"LASF", r"expected a point cloud whose name ends in .ply, .pcd"),
+    ("no_ending", b"1 2 3\n", "expected a point cloud"),
+    ("folder.pcd", "folder", NO_PCD),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), BAD, ids=[case[0] for case in BAD])
+def test_bad_files(tmp_path, capfd, recwarn, name, content, expected):
+    if content == "folder":
+        (tmp_path / name).mkdir()
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=expected) as caught:
+        read_capture(str(tmp_path / name))
+    assert str(caught.value).startswith(str(tmp_path / name)) and "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "") and not recwarn.list
+
+
+def test_list_frames(tmp_path):
+    for name in ("00002.pcd", "00001.PLY", "00010.xyz", ".hidden.ply", "notes.txt"):
+        (tmp_path / name).write_text("")
+    listed = list_frames(str(tmp_path))
+    assert listed == [str(tmp_path / name) for name in ("00001.PLY", "00002.pcd", "00010.xyz")]
+    assert list_frames(listed[1]) == [listed[1]]
+    with pytest.raises(InputError, match="absent: no such file"):
+        list_frames(str(tmp_path / "absent"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: the folder holds no point cloud"):
+        list_frames(str(tmp_path / "empty"))
+
+
+def test_choose_frames():
+    paths = [f"p/{frame:05d}.ply" for frame in range(9)]
+    rng = np.random.default_rng
+    assert choose_frames(paths[:1], 3, 2, rng(0)) == paths[:1] * 3
+    with pytest.raises(InputError, match="p: 4 frames, but --num_frames 3 --stride_frames 2 needs 5"):
+        choose_frames(paths[:4], 3, 2, rng(0))
+    drawn = [tuple(paths.index(path) for path in choose_frames(paths, 3, 2, rng(seed))) for seed in range(60)]
+    assert {frames[1] - frames[0] for frames in drawn} | {frames[2] - frames[1] for frames in drawn} == {2}
+    assert {frames[1] for frames in drawn} == {3, 4, 5, 6}
+
+
+def test_frames_are_those_of_an_evaluation(rows):
+    """The dataset draws the window first, then the frames, from one generator."""
+    options = {"aud_len": 8191, "aud_rate": 11025, "voxel_size": 0.02, "rgbs_feature": False}
+    dataset = MUSICMixDataset(
+        rows, training=False, num_samples=1, seed=0, num_mix=3, num_frames=2, stride_frames=1, **options
+    )
+    for seed in range(9):
+        draws = dataset.draw(0, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        others = sorted(set(dataset.by_instrument) - {rows[0].instrument})
+        chosen = rng.choice(2, 2, replace=False)
+        for draw, instrument in zip(draws, [None, *chosen], strict=True):
+            if instrument is not None:
+                rng.integers(len(dataset.by_instrument[others[instrument]]))
+            rng.integers(8191 // 2 + 1, 3 * 11025 - 8191 // 2)
+            paths = [draw.row.frame_path(frame) for frame in range(draw.row.num_frames)]
+            assert choose_frames(paths, 2, 1, rng) == [draw.row.frame_path(frame) for frame in draw.frames]
