@@ -18,6 +18,7 @@ from dataset.music import MUSICMixDataset, SourceDraw
 from models import SeparationNet, build_separation_net, start_from_classifier
 from models.backend import choose_engine, engine_name
 from models.separation_net import Separation
+from reports.run_page import write_run_page
 from utils.errors import InputError, run_command
 from utils.files import remove_leftovers
 from utils.lock import locked
@@ -107,6 +108,8 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
                     say(f"epoch {epoch}\n{format_summary(summary)}")
                 state.finish_epoch(summary)
                 keeper.save()
+                if summary:
+                    write_run_page(run)
     except Stopped:
         keeper.save()
         say(f"{run}: saved in epoch {state.epoch}; the same command with --resume 1 goes on from there")
@@ -156,7 +159,7 @@ def evaluate(model: SeparationNet, loader: BatchLoader, run: Path, options: argp
     """Separates and scores every mixture of the list, writes the results into `run` and returns their summary."""
     with replacing_visuals(run) as visuals:
         table = separate_and_score(model, loader, visuals, options)
-    settings = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "bss_eval")
+    settings = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "log_freq", "bss_eval")
     table.write(run, **{name: getattr(options, name) for name in settings}, **about)
     return table.summary()
 
@@ -229,6 +232,7 @@ def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> N
     loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
     summary = evaluate(model, loader, run, options, weights=list(weights.values()))
     print(f"{run} on {options.eval_list or options.list_val}\n{format_summary(summary)}")
+    print(f"to see and hear it: {write_run_page(run)}")
     if skipped.files:
         print(skipped.report())
 

@@ -56,6 +56,7 @@ def lists(rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(models.VISION_NETS, "sparseresnet18", SmallVision)
     monkeypatch.setattr(run_state, "plot_history", lambda run, history: None)
+    monkeypatch.setattr(main, "write_run_page", lambda run: None)
     write_index(tmp_path / "list.csv", rows)
     return [*TINY, "--list_train", "list.csv", "--list_val", "list.csv"]
 

@@ -12,10 +12,15 @@ MAY_IMPORT = {
     "dataset": {"dataset", "utils"},
     "models": {"models", "utils"},
     "arguments.py": {"models", "utils"},
-    "main.py": {"arguments", "dataset", "models", "utils"},
-    "scripts": {"arguments", "dataset", "models", "utils", "benchmarks", "demo_data"},
+    "reports": {"dataset", "reports", "utils"},
+    "separation": {"arguments", "dataset", "models", "separation", "utils"},
+    "main.py": {"arguments", "dataset", "models", "reports", "utils"},
+    "scripts": {"arguments", "dataset", "models", "reports", "separation", "utils", "benchmarks", "demo_data"},
 }
-OURS = {"arguments", "benchmarks", "dataset", "demo_data", "main", "models", "scripts", "utils"}
+OURS = {
+    *("arguments", "benchmarks", "dataset", "demo_data", "main", "models"),
+    *("reports", "scripts", "separation", "utils"),
+}
 
 
 def imports(path):

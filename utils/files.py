@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import secrets
@@ -51,6 +52,15 @@ def write_json(path: str | Path, content: dict) -> None:
     """Writes `content` as indented JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def finite(content: object) -> object:
+    """The same dictionaries, lists and values, with None for numbers that JSON has no word for: NaN and infinite."""
+    if isinstance(content, dict):
+        return {key: finite(part) for key, part in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(part) for part in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path: str | Path) -> dict:

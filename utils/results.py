@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import math
 import platform
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ import torch
 from matplotlib.figure import Figure
 
 from utils.errors import InputError, UnreadableError
-from utils.files import TEMPORARY, replacing, write_json
+from utils.files import TEMPORARY, finite, replacing, write_json
 from utils.lock import LOCK
 from utils.meters import Mean
 from utils.metrics import Scores
@@ -47,7 +46,8 @@ def is_empty(run: Path) -> bool:
 def remove_results(run: Path) -> None:
     """Removes what an earlier run left beside `last.pth` in its folder, and nothing else: a new run begins there."""
     remove_visuals(run)
-    shutil.rmtree(run / "tensorboard", ignore_errors=True)
+    for folder in ("tensorboard", "report"):
+        shutil.rmtree(run / folder, ignore_errors=True)
     for pattern in ("*_latest.pth", "*_best.pth", "metrics.*", "loss.png", "config.json", "skipped.json"):
         for path in run.glob(pattern):
             path.unlink()
@@ -150,7 +150,7 @@ class EvaluationTable:
             ],
             "skipped": [{"index": error.index, "file": error.path} for error in self.left_out],
         }
-        write_json(run / "metrics.json", _finite(content))
+        write_json(run / "metrics.json", finite(content))
         with (
             replacing(run / "metrics.csv") as temporary,
             open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -179,12 +179,6 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def format_summary(summary: dict) -> str:
     """The summary as a small table: the mixture's own SDR beside that of the estimates."""
     unscored, skipped = summary["n_mixtures"] - summary["n_scored"], summary["n_skipped"]
@@ -211,19 +205,22 @@ def record(curves: dict[str, list], epoch: int, values: dict[str, float]) -> Non
 
 
 def plot_history(run: Path, history: dict) -> None:
-    """Draws `loss.png` and `metrics.png` from the history of a training run."""
+    """Draws `loss.png` and `metrics.png` from the history of a training run; the best epoch is marked."""
     train, val = history["train"], history["val"]
+    best = min(zip(val["loss"], val["epoch"], strict=True), default=(None, None))[1]
     curves = {"training": (train["epoch"], train["loss"]), "validation": (val["epoch"], val["loss"])}
-    _plot_curves(run / "loss.png", curves, "loss")
+    _plot_curves(run / "loss.png", curves, "loss", best)
     labels = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "sdr_mixture": "SDR of the mixture"}
-    _plot_curves(run / "metrics.png", {labels[name]: (val["epoch"], val[name]) for name in labels}, "dB")
+    _plot_curves(run / "metrics.png", {labels[name]: (val["epoch"], val[name]) for name in labels}, "dB", best)
 
 
-def _plot_curves(path: Path, curves: dict[str, tuple[list, list]], unit: str) -> None:
+def _plot_curves(path: Path, curves: dict[str, tuple[list, list]], unit: str, best: int | None) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel=unit)
     for label, (x, y) in curves.items():
         axes.plot(x, y, marker=".", label=label)
+    if best is not None:
+        axes.axvline(best, color="gray", linestyle=":", label=f"best epoch: {best}")
     axes.legend()
     axes.grid(alpha=0.3)
     with replacing(path) as temporary:

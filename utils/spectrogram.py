@@ -32,6 +32,7 @@ def istft(spectrum: Tensor, n_fft: int, hop: int, length: int | None = None) -> 
 
 
 LOG_BINS = 256
+WARP_BASE = 21  # the log-frequency axis, u in 0..1 from 0 Hz to Nyquist, has (21^u - 1) / 20 of the latter at u
 
 
 def warp(magnitude: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ def warp(magnitude: Tensor) -> Tensor:
     The grid of Sound-of-Pixels: over v in -1..1, `y = (21^((v + 1) / 2) - 11) / 10`.
     """
     v = torch.linspace(-1, 1, LOG_BINS, dtype=torch.float64)
-    return _resample_frequency(magnitude, (21 ** ((v + 1) / 2) - 11) / 10)
+    return _resample_frequency(magnitude, (WARP_BASE ** ((v + 1) / 2) - 11) / 10)
 
 
 def unwarp(mask: Tensor, num_bins: int, padding: str = "zeros") -> Tensor:
@@ -50,7 +51,7 @@ def unwarp(mask: Tensor, num_bins: int, padding: str = "zeros") -> Tensor:
     bins lie half outside; with padding `border` they keep the value they have at the edge.
     """
     v = torch.linspace(-1, 1, num_bins, dtype=torch.float64)
-    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / math.log(21) - 1, padding)
+    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / math.log(WARP_BASE) - 1, padding)
 
 
 def _resample_frequency(x: Tensor, y: Tensor, padding: str = "zeros") -> Tensor:

@@ -1,0 +1,150 @@
+"""The page of several runs that were evaluated on the same mixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, write_media
+from reports.page import writing_page
+from utils.errors import InputError
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A run's score less the first run's, in dB: mean over n mixtures and its interval (None for fewer than two)."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" [{self.low:+.2f}, {self.high:+.2f}]"
+        return f"{self.mean:+.2f}{interval}"
+
+
+def paired_difference(first: list[float], second: list[float], seed: int = 0) -> Difference:
+    """The mean of `second - first`, pair by pair, with a 95 % bootstrap interval (BCa: Efron, JASA 1987).
+
+    Mixtures are drawn anew with both their scores, so that what makes a mixture hard for both runs cancels.
+    """
+    differences = np.subtract(second, first)
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        exact = float(differences.mean()) if len(differences) > 1 else None
+        return Difference(float(differences.mean()), exact, exact, len(differences))
+    interval = bootstrap(
+        *((differences,), np.mean), n_resamples=RESAMPLES, confidence_level=CONFIDENCE, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return Difference(float(differences.mean()), float(interval.low), float(interval.high), len(differences))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs by a short name each, and the same mixtures as each of them separated: pairs[i] is mixture i of all."""
+
+    runs: dict[str, Evaluation]
+    pairs: list[tuple[Mixture, ...]]
+
+    def difference(self, run: str, score: str) -> Difference | None:
+        """Of a run's score to the first run's, over the mixtures that both scored; None if there are none."""
+        number = list(self.runs).index(run)
+        scores = [(pair[0].score(score), pair[number].score(score)) for pair in self.pairs]
+        both = [(a, b) for a, b in scores if a is not None and b is not None]
+        return paired_difference(*map(list, zip(*both, strict=True))) if both else None
+
+
+def read_comparison(runs: list[Path]) -> Comparison:
+    """The evaluations of several runs, matched mixture by mixture.
+
+    Raises:
+        InputError: as `read_evaluation`, or they were not evaluated on the same mixtures.
+    """
+    evaluations = [read_evaluation(run) for run in runs]
+    mixtures = [{mixture.made_of: mixture for mixture in evaluation.mixtures} for evaluation in evaluations]
+    for run, found in zip(runs[1:], mixtures[1:], strict=True):
+        if found.keys() != mixtures[0].keys():
+            raise InputError(
+                f"{run}: evaluated on other mixtures than {runs[0]}; evaluate it on the same: ./scripts/test.sh --id "
+                f"{run.name} --eval_list {runs[0] / 'metrics.csv'}"
+            )
+    pairs = [tuple(found[key] for found in mixtures) for key in mixtures[0]]
+    return Comparison(dict(zip(short_names(runs), evaluations, strict=True)), pairs)
+
+
+def short_names(runs: list[Path]) -> list[str]:
+    """What tells the runs apart: the words of their names that are not common to all."""
+    words = [run.resolve().name.split("-") for run in runs]
+    common = set(words[0]).intersection(*words[1:])
+    names = ["-".join(word for word in own if word not in common) for own in words]
+    if len(set(names)) < len(names) or "" in names:
+        names = [run.resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run) for run in runs]
+
+
+def write_comparison_page(runs: list[Path], folder: Path) -> tuple[Path, Comparison]:
+    """Writes the page of several runs into `folder`; the others are compared with the first.
+
+    Returns:
+        `<folder>/index.html`, and what it compares.
+
+    Raises:
+        InputError: as `read_comparison`; the page cannot be written (WriteError).
+    """
+    comparison = read_comparison(runs)
+    first, *others = comparison.runs
+    columns = [{"key": "sdr_mixture", "label": "SDR before"}]
+    columns += [{"key": run, "label": f"SDR {run}"} for run in comparison.runs]
+    columns += [{"key": f"{run} less", "label": f"{run} \u2212 {first}", "signed": True} for run in others]
+    with writing_page(folder) as (new, page):
+        page |= {
+            "title": " / ".join(comparison.runs),
+            "about": [f"{name}: {run.resolve().name}" for name, run in zip(comparison.runs, runs, strict=True)],
+            "scores": scores(comparison),
+            "figures": [],
+            "columns": columns,
+            "rows": [row(new, pair, comparison) for pair in comparison.pairs],
+        }
+    return folder / "index.html", comparison
+
+
+def scores(comparison: Comparison) -> dict:
+    """Mean scores of every run, and in the notes how it differs from the first."""
+    first, *others = comparison.runs
+    rows = []
+    for name, evaluation in comparison.runs.items():
+        rows.append({"name": name, "values": [evaluation.summary[score] for score in LABELS]})
+    notes = ["dB"]
+    for run in others:
+        found = {label: comparison.difference(run, score) for score, label in LABELS.items()}
+        told = ", ".join(f"{label} {difference}" for label, difference in found.items() if difference)
+        count = max((difference.n for difference in found.values() if difference), default=0)
+        notes.append(f"{run} less {first}: {told or 'no mixture that both scored'} ({count} mixtures)")
+    notes.append(f"in brackets {CONFIDENCE:.0%} intervals of the mean difference, by a paired bootstrap over mixtures")
+    return {"columns": ["", *LABELS.values()], "rows": rows, "notes": notes}
+
+
+def row(page: Path, pair: tuple[Mixture, ...], comparison: Comparison) -> dict:
+    """The row of a mixture, and what it opens to if every run drew it."""
+    names = list(comparison.runs)
+    values = dict(zip(names, (mixture.score("sdr") for mixture in pair), strict=True))
+    for name in names[1:]:
+        known = values[name] is not None and values[names[0]] is not None
+        values[f"{name} less"] = values[name] - values[names[0]] if known else None
+    media = None
+    if all(mixture.folder for mixture in pair):
+        folders = dict(zip(names, (mixture.folder for mixture in pair), strict=True))
+        media = write_media(page, pair[0], folders, comparison.runs[names[0]].summary)
+    return {
+        "index": pair[0].index,
+        "name": pair[0].recordings,
+        "instruments": pair[0].instruments,
+        "values": {"sdr_mixture": pair[0].score("sdr_mixture"), **values},
+        "media": media,
+    }

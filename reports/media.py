@@ -1,0 +1,82 @@
+"""Sounds, pictures and clouds as a page wants them: compressed, small, as files that a page from disk may open."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from utils.resampling import resample
+from utils.spectrogram import WARP_BASE
+
+MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+MP3_COMPRESSION = 0.6  # 0 is best, 1 smallest
+BLOCK = 2**16  # samples that are encoded at a time
+MOST_POINTS = 4000  # of a cloud
+TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
+NARROWEST_TICKS = 0.08  # of the axis
+
+
+def write_mp3(source: Path, target: Path) -> None:
+    """Compresses a WAV file, whatever its length, rate and number of channels (more than two are averaged)."""
+    with soundfile.SoundFile(source) as file:
+        rate_hz = next((rate for rate in MP3_RATES_HZ if rate >= file.samplerate), MP3_RATES_HZ[-1])
+        channels = file.channels if file.channels <= 2 else 1
+        blocks = (block.T for block in file.blocks(BLOCK, dtype="float32", always_2d=True))
+        with soundfile.SoundFile(
+            *(target, "w", rate_hz, channels), format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_COMPRESSION
+        ) as mp3:
+            for block in resample(blocks, file.samplerate, rate_hz):
+                mixed = block if channels == len(block) else block.mean(axis=0, keepdims=True)
+                mp3.write(mixed.clip(-1, 1).T)
+
+
+def write_cloud_script(target: Path, name: str, xyz: np.ndarray, rgb: np.ndarray | None) -> None:
+    """A cloud `[P, 3]` in metres with colours `[P, 3]` in 0..1 as a script: a page from disk may load no other data.
+
+    Millimetres from the cloud's centre in 16 bits; of many points some are taken, evenly.
+
+    Args:
+        name: of the file, as seen from the page.
+    """
+    chosen = np.unique(np.linspace(0, len(xyz) - 1, min(len(xyz), MOST_POINTS)).round().astype(int))
+    centre = xyz.mean(axis=0).round(3)
+    millimetres = ((xyz[chosen] - centre) * 1000).round().clip(-(2**15), 2**15 - 1).astype("<i2")
+    colours = None if rgb is None else _base64((rgb[chosen] * 255).round().astype(np.uint8))
+    arguments = [name, centre.astype(float).tolist(), _base64(millimetres), colours]
+    target.write_text(f"cloud({', '.join(map(json.dumps, arguments))});\n", encoding="utf-8")
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def ticks_of_spectrogram(nyquist_hz: float, log_freq: bool) -> list[tuple[float, str]]:
+    """Places 0..1 from the bottom of a picture of the model's spectrogram, and the frequencies there in Hz."""
+
+    def place(hz: float) -> float:
+        share = hz / nyquist_hz
+        return math.log(1 + (WARP_BASE - 1) * share) / math.log(WARP_BASE) if log_freq else share
+
+    return _spread([(place(hz), hz) for hz in TICKS_HZ if hz < nyquist_hz])
+
+
+def ticks_of_octaves(low_hz: float, high_hz: float) -> list[tuple[float, str]]:
+    """The same for a picture whose rows are evenly spaced in the logarithm of the frequency."""
+    span = math.log(high_hz / low_hz)
+    return _spread([(math.log(hz / low_hz) / span, hz) for hz in TICKS_HZ if low_hz <= hz <= high_hz])
+
+
+def _spread(ticks: list[tuple[float, float]]) -> list[tuple[float, str]]:
+    """Ticks that do not touch, with their labels; the highest one's names the unit."""
+    kept: list[tuple[float, float]] = []
+    for place, hz in ticks:
+        if not kept or place - kept[-1][0] >= NARROWEST_TICKS:
+            kept.append((place, hz))
+    labels = [f"{hz / 1000:g}k" if hz >= 1000 else f"{hz:g}" for _, hz in kept]
+    labels[-1:] = [f"{label.removesuffix('k')} {'kHz' if label.endswith('k') else 'Hz'}" for label in labels[-1:]]
+    return [(round(place, 4), label) for (place, _), label in zip(kept, labels, strict=True)]

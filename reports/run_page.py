@@ -1,0 +1,81 @@
+"""The page of one evaluated run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, write_media
+from reports.figures import write_figures
+from reports.page import writing_page
+from utils.checkpoint import load
+
+COLUMNS = [
+    {"key": "sdr_mixture", "label": "SDR before"},
+    {"key": "sdr", "label": "SDR"},
+    {"key": "improvement", "label": "improvement", "signed": True},
+    *({"key": name, "label": LABELS[name]} for name in ("sir", "sar", "si_sdr")),
+]
+
+
+def write_run_page(run: Path) -> Path:
+    """Writes `<run>/report/` from the results in the run's folder.
+
+    Returns:
+        The page, `<run>/report/index.html`.
+
+    Raises:
+        InputError: the run was not evaluated, or its results are damaged; the page cannot be written (WriteError).
+    """
+    evaluation, folder = read_evaluation(run), run / "report"
+    history = load(run / "history_latest.pth") if (run / "history_latest.pth").exists() else None
+    with writing_page(folder) as (new, page):
+        page |= {
+            "title": run.resolve().name,
+            "about": about(evaluation),
+            "scores": scores(evaluation.summary),
+            "figures": [
+                {"file": f"figures/{figure['file']}", "title": figure["title"]}
+                for figure in write_figures(evaluation, history, new / "figures")
+            ],
+            "columns": COLUMNS,
+            "rows": [row(new, mixture, evaluation) for mixture in evaluation.mixtures],
+        }
+    return folder / "index.html"
+
+
+def about(evaluation: Evaluation) -> list[str]:
+    """What was evaluated, a line each."""
+    summary = evaluation.summary
+    epoch = f", after epoch {summary['epoch']}" if "epoch" in summary else ""
+    lines = [f"{summary['n_mixtures']} mixtures of {summary.get('eval_list') or summary['list_val']}{epoch}"]
+    drawn = sum(mixture.folder is not None for mixture in evaluation.mixtures)
+    if drawn < len(evaluation.mixtures):
+        lines.append(f"{drawn} of them to hear and see (--num_vis)")
+    return lines
+
+
+def scores(summary: dict) -> dict:
+    """The mean scores, those of the unprocessed mixture above them."""
+    names = list(LABELS)
+    rows = [
+        {"name": "mixture", "values": [summary.get(f"{name}_mixture") for name in names]},
+        {"name": "separated", "values": [summary[name] for name in names]},
+        {"name": "improvement", "values": [summary.get(f"{name}_improvement") for name in names], "signed": True},
+    ]
+    notes = [
+        f"dB, means of {summary['n_scored']} scored mixtures; {summary['n_mixtures'] - summary['n_scored']} unscored"
+    ]
+    return {"columns": ["", *LABELS.values()], "rows": rows, "notes": notes}
+
+
+def row(page: Path, mixture: Mixture, evaluation: Evaluation) -> dict:
+    """A mixture's row of the table, and what it opens to if it was drawn."""
+    values = {column["key"]: mixture.score(column["key"]) for column in COLUMNS} | {"improvement": mixture.improvement}
+    media = write_media(page, mixture, {"": mixture.folder}, evaluation.summary) if mixture.folder else None
+    return {
+        "index": mixture.index,
+        "name": mixture.recordings,
+        "instruments": mixture.instruments,
+        "values": values,
+        "media": media,
+    }

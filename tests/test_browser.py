@@ -1,0 +1,230 @@
+"""Pages in a real browser: they load, play, sort and draw, from disk, and fetch nothing from a network."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_reports import write_evaluation
+
+from reports.comparison import write_comparison_page
+from reports.run_page import write_run_page
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pages are not tested")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no browser here, pages are not tested: apt-get install chromium chromium-driver"
+)
+FLAGS = [
+    *("--headless=new", "--no-sandbox", "--no-first-run", "--disable-sync", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-quic", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    *("--window-size=1280,1000", "--force-device-scale-factor=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("ckpt")
+    runs = [write_evaluation(root / name, sdr, unscored=(2,)) for name, sdr in (("first", 3.0), ("second", 5.0))]
+    write_comparison_page(runs, root / "comparison")
+    for run in runs:
+        write_run_page(run)
+    return runs
+
+
+@pytest.fixture
+def page(browser, runs):
+    """The page of a run, loaded anew; afterwards nothing was complained of and nothing fetched."""
+    load(browser, runs[0] / "report" / "index.html")
+    yield browser
+    check_log(browser)
+
+
+def load(browser, path):
+    browser.get_log("browser"), browser.get_log("performance")  # of the page before
+    browser.get(path.as_uri())
+    wait(browser, "return document.querySelectorAll('tr.row').length || document.querySelector('.opened') !== null")
+
+
+def check_log(browser):
+    complaints = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not complaints
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert urls and all(url.startswith(("file:", "data:", "blob:")) for url in urls), urls
+
+
+def wait(browser, script, *arguments, seconds=20):
+    """The value of a script once it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = browser.execute_script(script, *arguments)
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {script}")
+
+
+def click(browser, selector, number=0):
+    browser.find_elements("css selector", selector)[number].click()
+
+
+def open_row(browser, index):
+    click(browser, f'tr.row[data-index="{index}"]')
+    wait(browser, "return document.querySelector('.opened audio') !== null")
+
+
+def sounds(browser):
+    """Position and whether it plays, of every sound."""
+    return browser.execute_script("return [...document.querySelectorAll('audio')].map(a => [a.currentTime, !a.paused])")
+
+
+def picture(browser, selector):
+    return np.asarray(Image.open(io.BytesIO(browser.find_element("css selector", selector).screenshot_as_png)))[..., :3]
+
+
+def test_it_shows_the_run(page):
+    assert page.title == "first" and "5 mixtures of data/val.csv" in page.find_element("id", "about").text
+    scores = page.find_element("id", "scores").text
+    assert "mixture" in scores and "improvement" in scores and "4 scored mixtures; 1 unscored" in scores
+    loaded = "return [...document.querySelectorAll('#figures img')].every(i => i.complete && i.naturalWidth > 100)"
+    page.execute_script("window.scrollTo(0, 600)")
+    assert wait(page, loaded) and len(page.find_elements("css selector", "#figures img")) == 5
+
+
+def test_sounds_play_and_switch_in_place(page):
+    open_row(page, 0)
+    ready = "return [...document.querySelectorAll('audio')].every(a => a.readyState >= 3)"
+    wait(page, ready)
+    assert len(sounds(page)) == 5 and not any(playing for _, playing in sounds(page))
+    click(page, ".play")
+    wait(page, "return document.querySelector('audio').currentTime > 0.3")
+    assert [playing for _, playing in sounds(page)] == [True, False, False, False, False]
+    before = sounds(page)[0][0]
+    click(page, ".track figcaption button", 2)  # the truth of the first source
+    wait(page, "return !document.querySelectorAll('audio')[2].paused")
+    (_, first_plays), _, (position, plays), *_ = sounds(page)
+    assert plays and not first_plays and before <= position < before + 0.7
+    assert "playing" in page.find_elements("css selector", ".track")[2].get_attribute("class")
+    click(page, ".play")
+    stopped = sounds(page)[2]
+    assert not stopped[1]
+    click(page, ".track figcaption button", 1)
+    wait(page, "return document.querySelectorAll('.track')[1].classList.contains('playing')")
+    assert sounds(page)[1] == [pytest.approx(stopped[0], abs=0.01), False]  # in place, and still
+
+
+def test_a_click_on_a_picture_goes_there(page):
+    open_row(page, 1)
+    wait(page, "return [...document.querySelectorAll('audio')].every(a => a.readyState >= 3)")
+    area = page.find_elements("css selector", ".track .area")[1]
+    webdriver.ActionChains(page).move_to_element_with_offset(area, area.size["width"] // 4, 0).click().perform()
+    wait(page, "return document.querySelectorAll('audio')[1].currentTime > 0.5")
+    assert sounds(page)[1][0] == pytest.approx(0.75 * 16383 / 11025, abs=0.03)
+    heads = page.execute_script("return [...document.querySelectorAll('.head')].map(h => h.style.left)")
+    assert all(float(left.rstrip("%")) == pytest.approx(75, abs=2) for left in heads)
+
+
+def test_only_one_row_plays(page):
+    open_row(page, 0)
+    open_row(page, 1)
+    click(page, ".play", 0)
+    wait(page, "return !document.querySelectorAll('audio')[0].paused")
+    click(page, ".play", 1)
+    wait(page, "return !document.querySelectorAll('audio')[5].paused")
+    assert sum(playing for _, playing in sounds(page)) == 1
+    click(page, "tr.row.open", 1)  # a row that is closed is silent
+    assert not any(playing for _, playing in sounds(page))
+
+
+@pytest.mark.parametrize("column", range(2, 8))
+def test_sorting_sorts(page, column):
+    def values():
+        cells = page.find_elements("css selector", f"tr.row td:nth-child({column + 1})")
+        return [cell.text.replace("\u2212", "-") for cell in cells]
+
+    for descending in (True, False):
+        click(page, "#mixtures th button", column)
+        *numbers, unscored = values()
+        numbers = [float(text) for text in numbers]
+        assert unscored == "\u2013" and len(numbers) == 4
+        assert numbers == sorted(numbers, reverse=descending)
+        ordered = page.find_elements("css selector", "#mixtures th")[column].get_attribute("aria-sort")
+        assert ordered == ("descending" if descending else "ascending")
+
+
+def test_filtering_filters(page):
+    next(option for option in page.find_elements("css selector", "#filter option") if option.text == "guitar").click()
+    shown = [row.text for row in page.find_elements("css selector", "tr.row")]
+    assert len(shown) == 2 and all("guitar" in text for text in shown)
+    assert page.find_element("id", "count").text == "2 of 5"
+
+
+def test_a_row_stays_with_what_it_opened(page):
+    open_row(page, 3)
+    click(page, "#mixtures th button", 3)
+    followed = "return document.querySelector('tr.row.open').nextElementSibling.className"
+    assert page.execute_script(followed) == "detail"
+    click(page, "tr.row.open")
+    assert not page.find_elements("css selector", ".detail")
+
+
+def test_clouds_are_drawn(page):
+    open_row(page, 0)
+    wait(page, "return [...document.querySelectorAll('.view')].every(v => v.dataset.drawn)")
+    page.execute_script("document.querySelector('.view').scrollIntoView({block: 'center'})")
+    time.sleep(0.5)
+    pixels = picture(page, ".view")
+    colourful = (pixels.max(axis=2).astype(int) - pixels.min(axis=2)) > 60
+    assert colourful.mean() > 0.02  # points of random colours
+    view = page.find_element("css selector", ".view")
+    webdriver.ActionChains(page).click_and_hold(view).move_by_offset(60, 0).release().perform()
+    time.sleep(0.7)
+    assert np.abs(picture(page, ".view").astype(int) - pixels).mean() > 1  # it turned
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_a_phone_and_the_night(page, scheme, width):
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    try:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        open_row(page, 0)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        widest = "return Math.max(...[...document.querySelectorAll('.opened, .track')].map(e => e.clientWidth))"
+        assert page.execute_script(widest) <= width
+        ground = page.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, ground[4:-1].split(","))) < 200) == (scheme == "dark")
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_comparison(browser, runs):
+    load(browser, runs[0].parent / "comparison" / "index.html")
+    heads = [head.text for head in browser.find_elements("css selector", "#mixtures th")]
+    assert heads[2:] == ["SDR before", "SDR first", "SDR second", "second \u2212 first"]
+    assert "second less first: SDR" in browser.find_element("id", "scores").text
+    open_row(browser, 0)
+    assert len(sounds(browser)) == 7
+    wait(browser, "return [...document.querySelectorAll('.view')].every(v => v.dataset.drawn)")
+    check_log(browser)
