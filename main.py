@@ -59,6 +59,8 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
     if last:
         check_resumed(last["options"], options)
         finish_outputs(run)
+        if (run / "metrics.json").exists():
+            write_run_page(run)
         state = RunState(**last["state"])
         if state.epoch > options.num_epoch:
             say(f"{run}: this run has finished its {options.num_epoch} epochs; a higher --num_epoch goes on with it")

@@ -36,9 +36,10 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
     """
     if folder.exists() and not (folder / DATA).exists():
         raise WriteError(f"{folder}: holds something that is no report; choose another folder, or remove it")
-    new, page = folder.with_name(f".{folder.name}.tmp"), {}
+    new, old, page = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.old"), {}
     try:
-        shutil.rmtree(new, ignore_errors=True)
+        for left_over in (new, old):
+            shutil.rmtree(left_over, ignore_errors=True)
         new.mkdir(parents=True)
         yield new, page
         for path in STATIC.iterdir():
@@ -46,9 +47,10 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
         (new / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
         (new / DATA).write_text(f"window.REPORT = {json.dumps(finite(page))};\n", encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         new.rename(folder)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        for left_over in (new, old):
+            shutil.rmtree(left_over, ignore_errors=True)

@@ -158,11 +158,14 @@ def damages(ckpt: Path) -> list[str]:
         ".png": lambda path: Image.open(path).load(),
         ".jpg": lambda path: Image.open(path).load(),
         ".wav": soundfile.read,
+        ".mp3": soundfile.read,
         ".ply": PlyData.read,
+        **dict.fromkeys((".html", ".css", ".js"), lambda path: path.read_text(encoding="utf-8")),
     }
     found = []
     for path in ckpt.rglob("*"):
-        if path.is_dir() or path.name.startswith(".") or path.parent.name == "tensorboard":
+        is_hidden = any(part.startswith(".") for part in path.relative_to(ckpt).parts)
+        if path.is_dir() or is_hidden or "tensorboard" in path.parts:
             continue
         try:
             if ".tmp" in path.name:
