@@ -1,4 +1,4 @@
-"""Point clouds: PLY files -> points and colours -> voxels."""
+"""Point clouds: PLY files <-> points and colours -> voxels."""
 
 from __future__ import annotations
 
@@ -93,6 +93,19 @@ def to_unit(rgb: np.ndarray) -> np.ndarray:
     """Colours of any type in 0..1, float32: whole numbers are parts of their type's largest."""
     full_scale = np.iinfo(rgb.dtype).max if rgb.dtype.kind in "iu" else 1.0
     return rgb.astype(np.float32) / np.float32(full_scale)
+
+
+def ply_bytes(xyz: np.ndarray, rgb: np.ndarray | None = None) -> bytes:
+    """The binary PLY file of points `[P, 3]` in metres and colours `[P, 3]`, uint8 or in 0..1."""
+    fields = [("xyz", "<f4", 3)] + ([] if rgb is None else [("rgb", "u1", 3)])
+    vertices = np.empty(len(xyz), fields)
+    vertices["xyz"] = xyz
+    if rgb is not None:
+        vertices["rgb"] = np.rint(to_unit(rgb) * 255)
+    properties = [f"property float {axis}" for axis in "xyz"]
+    properties += [] if rgb is None else [f"property uchar {channel}" for channel in ("red", "green", "blue")]
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(xyz)}", *properties, "end_header", ""]
+    return "\n".join(header).encode("ascii") + vertices.tobytes()
 
 
 def load_voxels(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from demo_data import bodies, camera, voices
+from demo_data import bodies, voices
 
 from benchmarks.plain_loader import STFT_FRAME, STFT_HOP, PlainLoader, hsv_converters, ply_readers
 from benchmarks.timing import on_one_thread, time_in_turn
@@ -21,7 +21,7 @@ from dataset.cache import Cache
 from dataset.index import IndexRow
 from dataset.music import MUSICMixDataset
 from dataset.point_transforms import PointAugmentation
-from dataset.points import load_voxels, read_points
+from dataset.points import load_voxels, ply_bytes, read_points
 from utils.seeding import generator
 from utils.spectrogram import stft
 
@@ -82,7 +82,7 @@ def write_files(folder: Path) -> None:
             xyz, rgb = bodies.cloud(performer, frame, rng)
             chosen = np.sort(rng.integers(len(xyz), size=POINTS))
             dense = xyz[chosen] + rng.normal(0.0, 0.003, (POINTS, 3)).astype(np.float32)
-            (frames / f"{frame:05d}.ply").write_bytes(camera.ply_bytes(dense, rgb[chosen]))
+            (frames / f"{frame:05d}.ply").write_bytes(ply_bytes(dense, rgb[chosen]))
 
 
 def audio_path(folder: Path, instrument: str, take: int) -> Path:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from demo_data import bodies, camera, voices
+from demo_data import bodies, voices
 
 from arguments import NETS, choose_device, parse_arguments
 from benchmarks.timing import time_in_turn
-from dataset.points import read_cloud
+from dataset.points import ply_bytes, read_cloud
 from models import build_separation_net
 from separation import Separator
 from separation.stream import Waveform
@@ -132,6 +132,6 @@ def write_clouds(folder: Path) -> list[Path]:
     for number, instrument in enumerate(INSTRUMENTS):
         rng = generator(2, number)
         path = folder / f"{instrument}.ply"
-        path.write_bytes(camera.ply_bytes(*bodies.cloud(bodies.draw_performer(instrument, rng), 0, rng)))
+        path.write_bytes(ply_bytes(*bodies.cloud(bodies.draw_performer(instrument, rng), 0, rng)))
         paths.append(path)
     return paths

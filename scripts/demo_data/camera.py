@@ -1,4 +1,4 @@
-"""What a depth camera sees of a set of surfaces, and the file it is kept in."""
+"""What a depth camera sees of a set of surfaces."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ PIXEL_RAD = 0.0046  # angle between neighbouring pixels: 12 mm at 2.6 m
 DEPTH_NOISE_PER_M = 0.0006  # the depth's standard deviation is this times the distance squared: 4 mm at 2.5 m
 SHADOW_M = 0.06  # a pixel this far behind a neighbour lies in that neighbour's shadow edge
 FLYING_SHARE = 0.006  # share of points torn off silhouettes backwards
-PLY_POINT = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 
 
 @dataclass(frozen=True)
@@ -70,23 +69,6 @@ def photograph(
     colours = (surface.colours[:, facing[chosen]] * shading).T * camera.tint
     colours = colours + rng.normal(0.0, 0.02, colours.shape)
     return xyz.astype(np.float32), np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8)
-
-
-def ply_bytes(xyz: np.ndarray, rgb: np.ndarray) -> bytes:
-    """Points [P,3] in metres and colours [P,3] uint8 -> the bytes of a binary little-endian PLY file."""
-    vertices = np.empty(len(xyz), PLY_POINT)
-    vertices["xyz"], vertices["rgb"] = xyz, rgb
-    properties = [f"property float {axis}" for axis in "xyz"]
-    properties += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {len(xyz)}",
-        *properties,
-        "end_header",
-        "",
-    ]
-    return "\n".join(header).encode("ascii") + vertices.tobytes()
 
 
 def _nearest_neighbour(depth_map: np.ndarray) -> np.ndarray:

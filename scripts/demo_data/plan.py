@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from demo_data import bodies, camera, voices
+from dataset.points import ply_bytes
+from demo_data import bodies, voices
 
 INSTRUMENTS = ("cello", "doublebass", "guitar", "saxophone", "violin")
 KINDS = ("recording", "performer", "body")
@@ -88,4 +89,4 @@ def _recording(recipe: Recipe, job: Job, rng: np.random.Generator) -> list[bytes
 def _clouds(recipe: Recipe, job: Job, rng: np.random.Generator) -> list[bytes]:
     performer = bodies.draw_performer(job.instrument, rng)
     count = recipe.frames if job.kind == "performer" else 1
-    return [camera.ply_bytes(*bodies.cloud(performer, frame, rng)) for frame in range(count)]
+    return [ply_bytes(*bodies.cloud(performer, frame, rng)) for frame in range(count)]

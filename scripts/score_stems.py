@@ -1,0 +1,73 @@
+"""Scores stems against the true ones: SDR, SIR and SAR of BSS Eval and SI-SDR, beside those of the mixture.
+
+    python scripts/score_stems.py --stems out --truth data/demo/scene/stems --mixture data/demo/scene/mixture.wav
+
+Every WAV file of --truth is a source; the file of the same name in --stems is its estimate. Channels are averaged, and
+all are brought to --audRate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from dataset.audio import read_window, recording_length  # noqa: E402
+from utils.errors import InputError, run_command  # noqa: E402
+from utils.metrics import Scores, score  # noqa: E402
+from utils.options import ArgumentParser, whole  # noqa: E402
+
+COLUMNS = {"sdr_mixture": "mixture", "sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
+
+
+def main() -> None:
+    options = parse_arguments()
+    truths = sorted(options.truth.glob("*.wav"))
+    if not truths:
+        raise InputError(f"{options.truth}: holds no WAV file of a source")
+    sources = read_waves(truths, options.audRate)
+    estimates = read_waves([options.stems / path.name for path in truths], options.audRate)
+    (mixture,) = read_waves([options.mixture], options.audRate)
+    if not sources.shape == estimates.shape or mixture.shape != sources.shape[1:]:
+        raise InputError(f"{options.stems}: stems of another length than the sources in {options.truth}")
+    (scores,) = score(sources[:, None], estimates[:, None], mixture[None])  # [N, 1, L], [N, 1, L], [1, L]
+    if scores is None:
+        raise InputError(f"{options.stems}: a stem or a source is silent, and cannot be scored")
+    print(format_scores([path.stem for path in truths], scores))
+
+
+def read_waves(paths: list[Path], rate_hz: int) -> torch.Tensor:
+    """Mono waveforms of files of one length, `[files, L]`."""
+    lengths = {str(path): recording_length(str(path), rate_hz) for path in paths}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{paths[0].parent}: files of different lengths")
+    return torch.from_numpy(np.stack([read_window(path, 0, length, rate_hz) for path, length in lengths.items()]))
+
+
+def format_scores(names: list[str], scores: Scores) -> str:
+    """A row for each source, and their mean."""
+    values = np.stack([getattr(scores, name) for name in COLUMNS])  # [columns, N]
+    width = max(map(len, [*names, "mean"])) + 2
+    lines = [" " * width + "".join(f"{label:>9}" for label in COLUMNS.values()) + "   dB"]
+    for name, row in zip([*names, "mean"], [*values.T, values.mean(axis=1)], strict=True):
+        lines.append(f"{name:{width}}" + "".join(f"{value:9.2f}" for value in row))
+    return "\n".join(lines)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--stems", type=Path, required=True, help="folder of the estimates")
+    add("--truth", type=Path, required=True, help="folder of the true sources")
+    add("--mixture", type=Path, required=True, help="the recording they were separated from")
+    add("--audRate", type=whole(1), default=11025, help="rate in Hz to compare at (default: 11025)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_command(main)

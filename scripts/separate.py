@@ -1,0 +1,180 @@
+"""Separates a recording: a stem for each musician of whom there is a point cloud.
+
+    python scripts/separate.py --mixture song.wav --points violin.ply cello.ply --run ckpt/<run> --output out/
+    python scripts/separate.py --mixture song.wav --scene scene.ply --run ckpt/<run> --output out/
+
+The first takes a cloud, or a folder of frames, of each musician; the second finds the musicians in one capture of all
+of them. Stems are WAV files (32-bit float) of the recording's rate, length and channels, aligned with it to the sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from separation.scene import Scene, cloud_for_model, split_scene  # noqa: E402
+
+from dataset.audio import open_recording  # noqa: E402
+from dataset.captures import UP_AXES, Capture, choose_frames, list_frames, read_capture  # noqa: E402
+from reports.recording_page import write_recording_page  # noqa: E402
+from separation import Separator  # noqa: E402
+from separation.scene_files import scene_files, write_scene  # noqa: E402
+from separation.separator import Cloud  # noqa: E402
+from separation.stems import write_stems  # noqa: E402
+from utils.errors import InputError, run_command  # noqa: E402
+from utils.options import ArgumentParser, switch, whole  # noqa: E402
+from utils.progress import Progress, say  # noqa: E402
+from utils.seeding import generator  # noqa: E402
+
+RESIDUAL = "residual"
+
+
+def main() -> None:
+    options = parse_arguments()
+    with open_recording(str(options.mixture)) as recording:
+        separator = Separator.from_run(options.run, options.device)
+        if options.scene:
+            scene = read_scene(options)
+            clouds = [[(cloud_for_model(musician), musician.rgb)] for musician in scene.musicians]
+        else:
+            clouds = [read_source(separator, path, n, options) for n, path in enumerate(options.points)]
+        names = choose_names(options, len(clouds))
+        stems = {name: options.output / f"{name}.wav" for name in names}
+        residual = {RESIDUAL: options.output / f"{RESIDUAL}.wav"} if options.residual else {}
+        others = scene_files(options.output, names) if options.scene else []
+        check_output(options, [*stems.values(), *residual.values(), *others])
+        if len(clouds) > separator.options.num_mix:
+            say(f"note: {len(clouds)} sources; the run was trained on mixtures of {separator.options.num_mix}")
+
+        start = time.monotonic()
+        stream = separator.stream(recording, clouds, options.soft)
+        progress = Progress(stream, "separating", every=max(20, len(stream) // 20))
+        levels_db = write_stems(progress, recording, list(stems.values()), residual.get(RESIDUAL))
+        seconds, taken = recording.num_samples / recording.rate_hz, time.monotonic() - start
+    for path, level_db in zip([*stems.values(), *residual.values()], levels_db, strict=False):
+        say(f"{path}: {level_db:.1f} dB of the recording's energy")
+    if options.scene:
+        write_scene(scene, stems, options.output)
+        say(f"{options.output / 'scene.json'}, {options.output / 'scene.png'}: where they stand")
+        shown = {name: (musician.xyz, musician.rgb) for name, musician in zip(names, scene.musicians, strict=True)}
+    else:
+        shown = {name: frames[0] for name, frames in zip(names, clouds, strict=True)}
+    if options.report:
+        about = [f"separated by {options.run.resolve().name}", f"{'soft' if options.soft else 'hard'} masks"]
+        page = write_recording_page(
+            *(options.output / "report", options.mixture, stems | residual, shown),
+            is_scene=bool(options.scene),
+            about=about,
+        )
+        say(f"to see and hear it: {page}")
+    say(f"{seconds:.1f} s of sound in {taken:.1f} s, {seconds / taken:.1f} times real time, on {separator.device}")
+
+
+def read_source(separator: Separator, path: str, number: int, options: argparse.Namespace) -> list[Cloud]:
+    """The clouds of one musician, a file or frames of a folder, as `Separator.separate` takes them."""
+    net, frames = separator.net, list_frames(path)
+    chosen = choose_frames(frames, net.num_frames, separator.options.stride_frames, generator(options.seed, number))
+    clouds = []
+    for frame in dict.fromkeys(chosen):
+        capture = read_capture(frame, options.up)
+        tell_capture(frame, capture)
+        separator.voxels(frame, capture.xyz, capture.rgb)  # what is wrong with it is told with its name
+        clouds.append((capture.xyz, capture.rgb))
+    return clouds
+
+
+def read_scene(options: argparse.Namespace) -> Scene:
+    """The musicians in one capture of all of them."""
+    capture = read_capture(options.scene, options.up)
+    tell_capture(options.scene, capture)
+    try:
+        scene = split_scene(capture.xyz, capture.rgb, options.num_sources)
+    except InputError as error:
+        raise InputError(f"{options.scene}: {error}") from error
+    for part in scene.left_out:
+        say(f"{options.scene}: left out: {part.reason} ({part.num_points} points)")
+    say(f"{options.scene}: {len(scene.musicians)} musicians")
+    return scene
+
+
+def tell_capture(path: str, capture: Capture) -> None:
+    """Says what was made of a cloud that is not simply a musician in metres."""
+    if capture.unit != "m":
+        say(f"{path}: taken as {capture.unit}, {capture.height_m:.2f} m high")
+    if not capture.is_plausible:
+        say(f"{path}: {capture.height_m:.3g} m high, which no musician is; perhaps another axis points up: --up z")
+
+
+def choose_names(options: argparse.Namespace, count: int) -> list[str]:
+    """Names of the stems: those given, or the names of the clouds' files, or in a scene numbers from left to right.
+
+    Raises:
+        InputError: too many or too few, or names that are the same or cannot be those of files.
+    """
+    names = options.names
+    if names is None and options.scene:
+        names = [f"source{n + 1}" for n in range(count)]
+    elif names is None:
+        names = [Path(path).resolve().name if Path(path).is_dir() else Path(path).stem for path in options.points]
+    if len(names) != count:
+        raise InputError(f"--names: {len(names)} names for {count} sources ({' '.join(names)})")
+    for name in names:
+        if not name or name != Path(name).name or "\\" in name or name.startswith("."):
+            raise InputError(f"--names: {name!r} cannot be the name of a file")
+        if name.lower() == RESIDUAL or [other.lower() for other in names].count(name.lower()) > 1:
+            raise InputError(f"--names: {name} would be the name of two stems; give each source its own")
+    return names
+
+
+def check_output(options: argparse.Namespace, files: list[Path]) -> None:
+    """Refuses to write over the recording, and without `--overwrite 1` over anything."""
+    for path in files:
+        if path.exists() and path.samefile(options.mixture):
+            raise InputError(f"{path}: is the recording itself; choose another --output or other --names")
+        if path.exists() and not options.overwrite:
+            raise InputError(f"{path}: exists; choose another --output, or --overwrite 1 to replace it")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--mixture", type=Path, required=True, help="recording of the ensemble: whatever soundfile reads")
+    add("--run", type=Path, required=True, help="folder of a run, ckpt/<run>; without config.json: published weights")
+    add("--output", type=Path, default=Path("out"), help="folder for the stems (default: out)")
+    clouds = parser.add_mutually_exclusive_group(required=True)
+    clouds.add_argument(
+        "--points", nargs="+", help="for each musician a PLY, PCD, XYZ, XYZRGB or PTS file, or a folder"
+    )
+    clouds.add_argument("--scene", help="one such file that holds all musicians")
+    add("--num_sources", type=whole(1, 100), help="musicians in the scene (default: as many as are found)")
+    add("--names", nargs="+", help="names of the stems; in a scene from left to right (default: of the clouds' files)")
+    add("--up", default="y", choices=list(UP_AXES), help="axis of the clouds that points up (default: y)")
+    add("--soft", action="store_true", help="weigh by the masks' probabilities instead of cutting binary masks")
+    add("--report", action="store_true", help="write report/index.html, to see and hear all of it in a browser")
+    add("--residual", action="store_true", help=f"write {RESIDUAL}.wav, the recording without its stems")
+    add("--overwrite", type=switch, default=0, help="1: replace files that are in --output (default: 0)")
+    add("--seed", type=whole(0), default=1234, help="of the frames that are drawn from folders (default: 1234)")
+    add("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"], help="auto: cuda, else mps, else cpu")
+    options = parser.parse_args(_with_axis(sys.argv[1:]))
+    if options.num_sources and not options.scene:
+        raise InputError("--num_sources goes with --scene; with --points every cloud is a source")
+    return options
+
+
+def _with_axis(words: list[str]) -> list[str]:
+    """The command line with `--up -y` as `--up=-y`: argparse takes -y for an option."""
+    joined = []
+    for word in words:
+        if joined and joined[-1] == "--up":
+            joined[-1] = f"--up={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+if __name__ == "__main__":
+    run_command(main)
