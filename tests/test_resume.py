@@ -444,7 +444,7 @@ def test_resumed_with_unreadable_files(train, broken, tmp_path, monkeypatch):
     """Batches that are smaller or passed over are counted as any other: a resumed run starts at the right one."""
     scores = dict.fromkeys((*SCORES, "sdr_improvement", "si_sdr_improvement"), 0.0)
     counts = {"n_mixtures": 1, "n_scored": 1, "n_skipped": 0}
-    monkeypatch.setattr(main, "evaluate", lambda *arguments, epoch: {"loss": 1 / (epoch + 1), **scores, **counts})
+    monkeypatch.setattr(main, "evaluate", lambda *arguments, epoch: ({"loss": 1 / (epoch + 1), **scores, **counts}, {}))
     options = ["--list_train", "broken.csv", "--skip_bad_samples", "2", "--batch_size_per_gpu", "2", "--save_iter", "0"]
     train("--ckpt", "whole", *options)
     check, calls = StopSignals.check, []
