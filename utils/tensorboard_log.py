@@ -19,9 +19,9 @@ from utils.errors import WriteError
 from utils.results import SCORES
 from utils.visuals import Shown, encode_picture, encode_wave
 
-LOGGED_MIXTURES = 4  # of an evaluation, its first: about 1 MB each with the published options, 0.3 MB the next time
+LOGGED_MIXTURES = 4  # of an evaluation, its first: with the published options 1.3 MB each, the next time 0.5 MB
 MOST_POINTS = 4000  # of a cloud
-POINT_SIZE_M = 0.015
+POINT_SIZE_M = 0.015  # as large as a musician's points are apart when there are so many
 
 CURVES = ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement")
 METRICS = tuple(f"{part}/{name}" for part in ("val", "best") for name in CURVES) + ("best/epoch",)
@@ -34,8 +34,8 @@ class TensorBoardLog:
 
     Args:
         folder: made if it is missing; with None nothing is written anywhere.
-        first_step: earlier files' events from this step on count no more: they will come again. With
-            0 the files themselves are removed.
+        first_step: earlier files' events from this step on count no more: they will come again. With 0
+            the files themselves are removed.
 
     Raises:
         WriteError: from every method, if the file cannot be written.
