@@ -41,7 +41,7 @@ NETS = ("sound", "vision", "synthesizer")
 MAY_CHANGE = {
     *("id", "mode", "ckpt", "overwrite", "resume", "save_iter", "skip_bad_samples", "num_epoch"),
     *("device", "sparse_backend", "workers", "cache"),
-    *("frameRate", "disp_iter", "num_vis", "bss_eval"),
+    *("frameRate", "disp_iter", "num_vis", "tensorboard", "bss_eval"),
 }
 
 
@@ -158,6 +158,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         help="how SDR, SIR and SAR are computed; mir_eval: by mir_eval itself, slower, to the same numbers",
     )
     add("--num_vis", type=whole(0), default=40, help="mixtures whose pictures and sounds are written")
+    add("--tensorboard", type=switch, default=1, help="1: curves, sounds, pictures and clouds for TensorBoard")
 
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:

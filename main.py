@@ -7,14 +7,24 @@ import math
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from arguments import NETS, check_resumed, choose_device, find_run, parse_arguments, weights_of
+from arguments import (
+    MAY_CHANGE,
+    NETS,
+    SEPARATION_OPTIONS,
+    check_resumed,
+    choose_device,
+    find_run,
+    parse_arguments,
+    weights_of,
+)
+from dataset.collate import Batch
 from dataset.eval_list import describe, read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
-from dataset.music import MUSICMixDataset, SourceDraw
+from dataset.music import MUSICMixDataset
+from dataset.points import read_cloud
 from models import SeparationNet, build_separation_net, start_from_classifier
 from models.backend import choose_engine, engine_name
 from models.separation_net import Separation
@@ -25,13 +35,16 @@ from utils.lock import locked
 from utils.metrics import score
 from utils.optimizer import build_optimizer, set_learning_rates
 from utils.progress import Progress, say
-from utils.results import SCORES, EvaluationTable, format_summary, remove_results, replacing_visuals, write_config
-from utils.run_state import RunKeeper, RunState, finish_outputs, note_lists, read_last
-from utils.scalars import ScalarLog
+from utils.results import EvaluationTable, format_summary, remove_results, replacing_visuals, write_config
+from utils.run_state import RunKeeper, RunState, best_epoch, finish_outputs, note_lists, read_last
 from utils.seeding import seed_everything
 from utils.signals import Stopped, StopSignals
 from utils.skipped import Skipped
-from utils.visuals import write_separation
+from utils.tensorboard_log import LOGGED_MIXTURES, METRICS, TensorBoardLog
+from utils.visuals import Shown, draw_separation, write_separation
+
+# What an evaluation's scores depend on, beside the model.
+EVALUATED_ON = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "log_freq", "bss_eval")
 
 
 def main() -> int | None:
@@ -95,7 +108,9 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
 
     first_step = max((state.epoch - 1) * len(train_loader) + state.iteration, state.epoch)
     try:
-        with ScalarLog(run / "tensorboard", first_step) as log:
+        with TensorBoardLog(run / "tensorboard" if options.tensorboard else None, first_step) as log:
+            decisive = {name: value for name, value in vars(options).items() if name not in MAY_CHANGE}
+            log.add_options(decisive, METRICS)
             epochs = range(options.num_epoch + 1)
             for epoch in Progress(epochs[state.epoch :], "training", options.disp_iter):
                 summary = None
@@ -104,11 +119,12 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
                     train_epoch(model, train_loader, optimizer, keeper, log, options)
                     keeper.save()  # the evaluation may take long
                 if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
-                    summary = evaluate(model, val_loader, run, options, epoch=epoch)
-                    names = ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement")
-                    log.add(epoch, {f"val/{name}": summary[name] for name in names})
+                    summary, shown = evaluate(model, val_loader, run, options, epoch=epoch)
                     say(f"epoch {epoch}\n{format_summary(summary)}")
                 state.finish_epoch(summary)
+                if summary:
+                    log.add_evaluation(epoch, summary, shown, read_cloud)
+                    log.add_scores(epoch, "best", state.best_scores())
                 keeper.save()
                 if summary:
                     write_run_page(run)
@@ -126,7 +142,7 @@ def train_epoch(
     loader: BatchLoader,
     optimizer: torch.optim.Optimizer,
     keeper: RunKeeper,
-    log: ScalarLog,
+    log: TensorBoardLog,
     options: argparse.Namespace,
 ) -> None:
     """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses."""
@@ -157,23 +173,32 @@ def train_epoch(
         raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
 
 
-def evaluate(model: SeparationNet, loader: BatchLoader, run: Path, options: argparse.Namespace, **about) -> dict:
-    """Separates and scores every mixture of the list, writes the results into `run` and returns their summary."""
+def evaluate(
+    model: SeparationNet, loader: BatchLoader, run: Path, options: argparse.Namespace, **about
+) -> tuple[dict, dict[str, Shown]]:
+    """Separates and scores every mixture of the list and writes the results into `run`.
+
+    Returns:
+        Their summary, and the mixtures to log: name -> what there is to hear and see of it.
+    """
     with replacing_visuals(run) as visuals:
-        table = separate_and_score(model, loader, visuals, options)
-    settings = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "log_freq", "bss_eval")
-    table.write(run, **{name: getattr(options, name) for name in settings}, **about)
-    return table.summary()
+        table, shown = separate_and_score(model, loader, visuals, options)
+    table.write(run, **{name: getattr(options, name) for name in EVALUATED_ON}, **about)
+    return table.summary(), shown
 
 
 @torch.no_grad()
 def separate_and_score(
     model: SeparationNet, loader: BatchLoader, visuals: Path, options: argparse.Namespace
-) -> EvaluationTable:
-    """The scores of every mixture; the first `num_vis` are drawn, each in a folder of `visuals`."""
+) -> tuple[EvaluationTable, dict[str, Shown]]:
+    """The scores of every mixture; the first `num_vis` are written, each in a folder of `visuals`.
+
+    The first `LOGGED_MIXTURES` are returned for the log, under the names of those folders.
+    """
     model.eval()
     device = next(model.parameters()).device
-    table = EvaluationTable()
+    table, shown = EvaluationTable(), {}
+    num_logged = LOGGED_MIXTURES if options.tensorboard else 0
     progress = Progress(loader, "evaluation", options.disp_iter)
     for batch in progress:
         batch = batch.to(device)
@@ -186,39 +211,30 @@ def separate_and_score(
         for b, draws in enumerate(batch.draws):
             made_of = {"index": batch.indices[b], **describe(draws, options.audLen, options.audRate)}
             table.add(made_of, scores[b])
-            if len(table.rows) <= options.num_vis:
+            if len(table.rows) <= max(options.num_vis, num_logged):
                 names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
-                folder = visuals / f"{batch.indices[b]:04d}_{names}"
-                waves = (wave[..., b, :].cpu().numpy() for wave in (sources, estimates, mixture))
-                write_visuals(folder, model, result, b, draws, *waves, options.audRate)
+                name = f"{batch.indices[b]:04d}_{names}"
+                one = show(model, batch, result, estimates, b, options.audRate)
+                if len(table.rows) <= options.num_vis:
+                    write_separation(visuals / name, one)
+                if len(table.rows) <= num_logged:
+                    shown[name] = one
     table.left_out = loader.left_out
-    return table
+    return table, shown
 
 
-def write_visuals(
-    folder: Path,
-    model: SeparationNet,
-    result: Separation,
-    b: int,
-    draws: list[SourceDraw],
-    sources: np.ndarray,
-    estimates: np.ndarray,
-    mixture: np.ndarray,
-    rate_hz: int,
-) -> None:
-    """Pictures, sounds and clouds of mixture b of a batch; waveforms `[N, L]`, `[N, L]` and `[L]`."""
-    magnitude = result.magnitude[b, 0].cpu().numpy()  # [F', T]
-    targets, masks = (mask[:, b, 0].cpu().numpy() for mask in (result.targets, result.masks))  # [N, F', T]
+def show(
+    model: SeparationNet, batch: Batch, result: Separation, estimates: torch.Tensor, b: int, rate_hz: int
+) -> Shown:
+    """What there is to hear and see of mixture b of a batch; estimates `[N, B, L']`."""
+    masks = result.masks[:, b, 0]  # [N, F', T]
     if model.binary_mask:
-        masks = (masks > model.mask_thres).astype(masks.dtype)
-    waves, magnitudes = {"mix": mixture}, {"mix": magnitude}
-    pictures, clouds = {"weight": result.weight[b, 0].cpu().numpy() / result.weight[b].max().item()}, {}
-    for n, draw in enumerate(draws):
-        waves |= {f"gt{n + 1}": sources[n], f"pred{n + 1}": estimates[n]}
-        magnitudes |= {f"gtamp{n + 1}": targets[n] * magnitude, f"predamp{n + 1}": masks[n] * magnitude}
-        pictures |= {f"gtmask{n + 1}": targets[n], f"predmask{n + 1}": masks[n]}
-        clouds |= {f"point{n + 1}_frame{k}": draw.row.frame_path(f) for k, f in enumerate(draw.frames, 1)}
-    write_separation(folder, rate_hz, waves, magnitudes, pictures, clouds)
+        masks = (masks > model.mask_thres).to(masks.dtype)
+    length = estimates.shape[-1]
+    sounds = (batch.mixture[b, :length], batch.sources[:, b, :length], estimates[:, b])
+    pictures = (result.magnitude[b, 0], result.weight[b, 0] / result.weight[b].max(), result.targets[:, b, 0], masks)
+    clouds = [[draw.row.frame_path(frame) for frame in draw.frames] for draw in batch.draws[b]]
+    return draw_separation(rate_hz, *(part.cpu().numpy() for part in (*sounds, *pictures)), clouds)
 
 
 def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
@@ -232,11 +248,15 @@ def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> N
     model = build_separation_net(options, engine).to(device)
     skipped = Skipped(options.skip_bad_samples)
     loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
-    summary = evaluate(model, loader, run, options, weights=list(weights.values()))
+    epoch = best_epoch(run) if weights == weights_of(run) else 0
+    summary, shown = evaluate(model, loader, run, options, weights=list(weights.values()))
     print(f"{run} on {options.eval_list or options.list_val}\n{format_summary(summary)}")
     print(f"to see and hear it: {write_run_page(run)}")
     if skipped.files:
         print(skipped.report())
+    with TensorBoardLog(run / "tensorboard" / "eval" if options.tensorboard else None) as log:
+        log.add_options({name: getattr(options, name) for name in (*SEPARATION_OPTIONS, *EVALUATED_ON)})
+        log.add_evaluation(epoch, summary, shown, read_cloud)
 
 
 def build_loader(options: argparse.Namespace, training: bool, device: torch.device, **settings) -> BatchLoader:

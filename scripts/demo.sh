@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sets up, makes a small data set, pretrains the vision net, trains, evaluates on unseen performers and recordings, and
-# separates an ensemble of them.
+# separates a recording of two of them, who are found in one capture.
 #   ./scripts/demo.sh            about ten minutes on two CPU cores
 #   ./scripts/demo.sh --quick    every step in less than two minutes, too short to learn anything
 #   ./scripts/demo.sh --seed 1   another data set and other initial weights
@@ -62,9 +62,9 @@ echo "== 4/6 evaluation on unseen performers and unseen recordings =="
 $python main.py --mode eval --id "$run" --list_val "$data/test.csv" \
     --audLen 16383 --batch_size_per_gpu 8 --num_vis 10 --workers 0 --seed "$seed"
 
-echo "== 5/6 an ensemble of three of them: one recording, one capture =="
+echo "== 5/6 two of them together: one recording, one capture =="
 scene=$data/scene
-$python scripts/make_demo_scene.py --data "$data" --output "$scene" --seed "$seed"
+$python scripts/make_demo_scene.py --data "$data" --output "$scene" --num_sources 2 --seed "$seed"
 if $python -c 'import open3d' 2>/dev/null; then
     # shellcheck disable=SC2046
     $python scripts/separate.py --mixture "$scene/mixture.wav" --scene "$scene/scene.ply" --run "ckpt/$run" \
@@ -77,5 +77,5 @@ fi
 echo "== 6/6 what came out =="
 $python scripts/plot_separation.py "ckpt/$run" --output "ckpt/$run/separation.png"
 echo "scores of every mixture: ckpt/$run/metrics.csv"
-echo "the ensemble's stems and page: $scene/out/"
+echo "the stems of the two, and their page: $scene/out/"
 echo "to see and hear the evaluation: ckpt/$run/report/index.html"

@@ -186,7 +186,8 @@ def read_table(path: Path) -> None:
 def differences(reference: Path, run: Path) -> list[str]:
     """What two finished runs do not have in common; their options and the times of their curves may differ."""
     found = damages(run)
-    names = {path.relative_to(reference) for path in reference.rglob("*") if path.parent.name != "tensorboard"}
+    names = {path.relative_to(reference) for path in reference.rglob("*")}
+    names = {name for name in names if "tensorboard" not in name.parts}
     found += [f"{name} is missing" for name in names if not (run / name).exists()]
     for name in sorted(names):
         ours, theirs = run / name, reference / name

@@ -395,6 +395,7 @@ OUT_OF_RANGE = {
     "eval_epoch": ["0"],
     "bss_eval": ["slow"],
     "num_vis": ["-1"],
+    "tensorboard": ["2", "yes"],
     "dup_trainset": ["0", "99999999999999999999", "1000000000000000000"],
     "num_epoch": ["0", "-1", "9223372036854775807"],
     "lr_vision": ["-1", "inf"],

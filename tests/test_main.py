@@ -12,6 +12,8 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 TINY = [
     *("--device", "cpu", "--arch_sound", "unet5", "--ngf", "4", "--num_channels", "4", "--audLen", "8191"),
@@ -37,6 +39,20 @@ def fails_in_one_line(result, *parts):
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
     for part in parts:
         assert part in result.stderr
+
+
+def events_of(folder):
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
+
+
+def hparams_of(events):
+    """Options and metrics as TensorBoard's table of hyperparameters takes them from one folder."""
+    content = {tag: about.plugin_data.content for tag, about in events.summary_metadata.items() if "_hparams_" in tag}
+    row = hparams_metadata.parse_session_start_info_plugin_data(content[hparams_metadata.SESSION_START_INFO_TAG])
+    columns = content.get(hparams_metadata.EXPERIMENT_TAG)
+    return row.hparams, columns and hparams_metadata.parse_experiment_plugin_data(columns)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +96,28 @@ def test_a_log_is_not_flooded(tree):
     assert "resnet18_pretrained.pth: the vision trunk starts from random weights" in tree[1].stdout
 
 
-def test_scalars_are_logged(run):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run / "tensorboard"))
-    events.Reload()
+def test_training_is_logged(run):
+    events = events_of(run / "tensorboard")
     names = set(events.Tags()["scalars"])
     assert {"train/loss", "lr/sound", "lr/vision", "lr/vision_fc", "lr/synthesizer"} <= names
-    assert {"val/loss", "val/sdr", "val/sir", "val/sar"} <= names
+    assert {"val/loss", "val/sdr", "val/sir", "val/sar", "best/sdr", "best/epoch"} <= names
+    (first,) = (path.name for path in (run / "visualization").iterdir())
+    tags = {kind: [tag for tag in events.Tags()[kind] if tag.startswith(f"{first}/")] for kind in ("audio", "images")}
+    assert len(tags["audio"]) == 5 and len(tags["images"]) == 10
+    assert len(events.Tags()["audio"]) == 3 * 5  # a mixture of the list each, though one alone is written
+    assert [event.step for event in events.Audio(f"{first}/pred1")] == [0, 1, 2]
+    assert [event.step for event in events.Images(f"{first}/predmask2")] == [0, 1, 2]
+    assert [event.step for event in events.Tensors(f"{first}/point2_frame1_VERTEX")] == [0]
+    last = events.Audio(f"{first}/pred1")[-1]
+    assert last.encoded_audio_string == (run / "visualization" / first / "pred1.wav").read_bytes()
+    assert last.sample_rate == 11025
+    history = torch.load(run / "history_latest.pth", weights_only=True)["val"]
+    best = int(events.Scalars("best/epoch")[-1].value)
+    assert history["loss"][best] == min(history["loss"])
+    assert events.Scalars("best/sdr")[-1].value == pytest.approx(history["sdr"][best])
+    row, _ = hparams_of(events)
+    assert row["ngf"].number_value == 4 and row["list_train"].string_value == "data/train.csv"
+    assert "num_epoch" not in row and "device" not in row  # may change on the way, and the first row stays
 
 
 def test_visualisation(run):
@@ -101,6 +131,22 @@ def test_visualisation(run):
     assert names == expected
     mix, gt1, gt2 = (soundfile.read(folder / f"{name}.wav")[0] for name in ("mix", "gt1", "gt2"))
     assert abs(mix - gt1 - gt2).max() < 1e-3 and len(mix) == 256 * 31
+
+
+def test_an_evaluation_is_logged_beside_the_training(tree, run):
+    before = {path: path.read_bytes() for path in (run / "tensorboard").glob("events*")}
+    options = ["--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0", "--num_val"]
+    for count in (2, 1):  # the second takes the place of the first
+        assert main(tree[0], *options, count).returncode == 0
+        events = events_of(run / "tensorboard" / "eval")
+        assert len(events.Tags()["audio"]) == count * 5 and len(events.Tags()["images"]) == count * 10
+    assert main(tree[0], *options, 2, "--tensorboard", "0").returncode == 0
+    assert {path: path.read_bytes() for path in (run / "tensorboard").glob("events*")} == before
+    events = events_of(run / "tensorboard" / "eval")
+    best = events_of(run / "tensorboard").Scalars("best/epoch")[-1].value
+    assert [event.step for event in events.Scalars("val/sdr")] == [best] and len(events.Tags()["audio"]) == 5
+    row, columns = hparams_of(events)
+    assert row["list_val"].string_value == "data/test.csv" and "lr_sound" not in row and columns is None
 
 
 def metrics(run):
@@ -191,8 +237,9 @@ def test_evaluation_of_bare_weights(tree, run, tmp_path):
     for net in ("sound", "vision", "synthesizer"):
         shutil.copy(run / f"{net}_best.pth", bare)
     options = ["--mode", "eval", "--id", "published", "--ckpt", tmp_path, "--list_val", "data/test.csv"]
-    result = main(tree[0], *options, "--num_vis", "1")
+    result = main(tree[0], *options, "--num_vis", "1", "--tensorboard", "0")
     assert result.returncode == 0, result.stderr
+    assert not (bare / "tensorboard").exists()
     assert (bare / "metrics.json").exists() and len(list((bare / "visualization").iterdir())) == 1
     fails_in_one_line(main(tree[0], *options, "--num_channels", "5"), "sound_best.pth", "another architecture")
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 import torture
 from conftest import ROOT, write_cloud
+from test_main import events_of, hparams_of
 from torch import nn
 
 import main
@@ -120,6 +121,7 @@ def test_stopped_after_every_step(train, reference, tmp_path, monkeypatch, capsy
             assert "the same command with --resume 1 goes on from there" in capsys.readouterr().out
     assert set(codes[:-1]) == {143} and 7 <= len(codes) < 20
     same(run_of(tmp_path / "stopped"), reference)
+    assert steps_of_evaluations(events_of(run_of(tmp_path / "stopped") / "tensorboard")) == [0, 1, 2]
 
 
 class Killed(BaseException):
@@ -445,7 +447,7 @@ def test_resumed_with_unreadable_files(train, broken, tmp_path, monkeypatch):
     """Batches that are smaller or passed over are counted as any other: a resumed run starts at the right one."""
     scores = dict.fromkeys((*SCORES, "sdr_improvement", "si_sdr_improvement"), 0.0)
     counts = {"n_mixtures": 1, "n_scored": 1, "n_skipped": 0}
-    monkeypatch.setattr(main, "evaluate", lambda *arguments, epoch: {"loss": 1 / (epoch + 1), **scores, **counts})
+    monkeypatch.setattr(main, "evaluate", lambda *arguments, epoch: ({"loss": 1 / (epoch + 1), **scores, **counts}, {}))
     options = ["--list_train", "broken.csv", "--skip_bad_samples", "2", "--batch_size_per_gpu", "2", "--save_iter", "0"]
     train("--ckpt", "whole", *options)
     check, calls = StopSignals.check, []
@@ -502,17 +504,54 @@ def test_a_list_of_which_nothing_can_be_read(train, rows, tmp_path, reference):
 
 
 def test_curves_go_on(train, tmp_path, monkeypatch):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     with monkeypatch.context() as patch:
         poisoned(patch, training=True, call=6, value=math.nan)
         with pytest.raises(InputError):
             train("--ckpt", "curves", "--save_iter", "0")
     train("--ckpt", "curves", "--resume", "1")
-    events = EventAccumulator(str(run_of(tmp_path / "curves") / "tensorboard"))
-    events.Reload()
+    events = events_of(run_of(tmp_path / "curves") / "tensorboard")
     assert [event.step for event in events.Scalars("train/loss")] == [0, 1, 2, 3, 4, 5]
-    assert [event.step for event in events.Scalars("val/loss")] == [0, 1, 2]
+    assert steps_of_evaluations(events) == [0, 1, 2]
+    truths = [tag for tag in events.Tags()["audio"] if tag.endswith("/gt1")]
+    assert [[event.step for event in events.Audio(tag)] for tag in truths] == 2 * [[0, 2]]  # once a process
+    row, columns = hparams_of(events)
+    assert row["ngf"].number_value == 4 and "best/sdr" in {info.name.tag for info in columns.metric_infos}
+
+
+def steps_of_evaluations(events):
+    """The steps of a log at which mixtures were evaluated: the same for every curve, sound and picture."""
+    scalars = [tag for tag in events.Tags()["scalars"] if tag.startswith(("val/", "best/"))]
+    sounds = [tag for tag in events.Tags()["audio"] if "/pred" in tag]
+    pictures = [tag for tag in events.Tags()["images"] if "/pred" in tag]
+    assert len(scalars) == 19 and len(sounds) == 4 and len(pictures) == 8
+    read = [*map(events.Scalars, scalars), *map(events.Audio, sounds), *map(events.Images, pictures)]
+    (steps,) = {tuple(event.step for event in found) for found in read}
+    return list(steps)
+
+
+def test_a_run_without_a_log(train, reference, tmp_path):
+    train("--ckpt", "none", "--tensorboard", "0")
+    run = run_of(tmp_path / "none")
+    train("--ckpt", "none", "--mode", "eval", "--id", run.name, "--tensorboard", "0")
+    assert not (run / "tensorboard").exists()
+    train("--ckpt", "none", "--overwrite", "1", "--tensorboard", "0")
+    same(run, reference)
+    train("--ckpt", "none", "--resume", "1", "--num_epoch", "3")  # which may begin to log on the way
+    events = events_of(run / "tensorboard")
+    assert steps_of_evaluations(events) == [3] and hparams_of(events)[0]["ngf"].number_value == 4
+
+
+def test_the_log_of_an_evaluation_on_a_full_disk(train, reference):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(
+            WriteError, match=r"eval/events.out.tfevents.*: cannot be written \(File too large\)"
+        ) as error:
+            train("--ckpt", "reference", "--mode", "eval", "--id", reference.name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(error.value) and torture.damages(reference) == []
 
 
 LAUNCH = """

@@ -54,6 +54,14 @@ class RunState:
         """The mean training loss of the epoch in progress."""
         return Mean(self.loss_total, self.loss_count)
 
+    def best_scores(self) -> dict[str, float]:
+        """The epoch of the best weights so far and the summary of its evaluation; empty while there is none."""
+        curves = self.history["val"]
+        if self.best_epoch < 0:
+            return {}
+        at = curves["epoch"].index(self.best_epoch)
+        return {name: values[at] for name, values in curves.items()}
+
     def add_batch(self, loss: float, samples: int, iteration: int) -> None:
         """Counts a batch: its mean loss, its size, and how many batches of the epoch are done with it."""
         mean = self.loss
@@ -163,6 +171,19 @@ def finish_outputs(run: Path) -> None:
     last, history = run / LAST, run / HISTORY
     if last.exists() and (not history.exists() or history.stat().st_mtime_ns <= last.stat().st_mtime_ns):
         write_outputs(run, checkpoint.load(last))
+
+
+def best_epoch(run: Path) -> int:
+    """The epoch of the weights in a run's `*_best.pth`; 0 if it has no history, as published weights.
+
+    Raises:
+        InputError: the history is damaged.
+    """
+    if not (run / HISTORY).exists():
+        return 0
+    val = checkpoint.load(run / HISTORY)["val"]
+    finite = [(loss, -epoch) for loss, epoch in zip(val["loss"], val["epoch"], strict=True) if math.isfinite(loss)]
+    return -min(finite, default=(0.0, 0))[1]  # of equals the later
 
 
 def note_lists(state: RunState, options: argparse.Namespace) -> None:
