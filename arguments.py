@@ -20,7 +20,7 @@ from utils.spectrogram import LOG_BINS
 
 # What a trained model cannot do without: a run's config.json holds these and evaluation takes them from there.
 MODEL_OPTIONS = [
-    *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf"),
+    *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf", "instruments"),
     *("num_frames", "stride_frames", "frame_pool"),
     *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq"),
     *("loss", "weighted_loss"),
@@ -77,7 +77,18 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add("--id", default="", help="name of the run; in evaluation the folder below --ckpt")
     add("--num_mix", type=whole(2), default=2, help="N, sources in a mixture")
     add("--arch_sound", default="unet7", choices=list(SOUND_NETS), help="sound net")
-    add("--arch_vision", default="sparseresnet18", choices=list(VISION_NETS), help="vision net")
+    add(
+        "--arch_vision",
+        default="sparseresnet18",
+        choices=list(VISION_NETS),
+        help="vision net; label: the instrument's name instead of a cloud, the paper's reference case",
+    )
+    add(
+        "--instruments",
+        nargs="*",
+        default=[],
+        help="instruments that a label net knows; none: those of the training list",
+    )
     add("--arch_synthesizer", default="linear", choices=list(FUSIONS), help="fusion module")
     add("--weights_sound", default="", help="state dict to start the sound net from")
     add("--weights_vision", default="", help="state dict to start the vision net from")
@@ -201,6 +212,10 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--loss bce needs --binary_mask 1; ratio masks are trained with --loss l1 or l2")
     if options.loss == "bce" and options.output_activation not in ("sigmoid", "softmax"):
         raise InputError(f"--loss bce needs masks in 0..1: not --output_activation {options.output_activation}")
+    if options.arch_vision == "label" and options.num_frames > 1:
+        raise InputError("--arch_vision label looks at no frames: leave --num_frames at 1")
+    if options.instruments and options.arch_vision != "label":
+        raise InputError("--instruments are for --arch_vision label; clouds need no names")
     if options.num_gpus > 1:
         raise InputError(f"--num_gpus {options.num_gpus}: training on more than one GPU is not available yet")
     if options.mode == "train" and options.batch_size_per_gpu * options.num_frames < 2:
@@ -225,6 +240,8 @@ def check_options(options: argparse.Namespace) -> None:
         )
     if options.resume and options.overwrite:
         raise InputError("--resume 1 goes on with a run, --overwrite 1 begins it anew: choose one")
+    if options.mode == "eval" and options.arch_vision == "label" and not options.instruments:
+        raise InputError("--arch_vision label: without config.json --instruments must name them as in training")
     if options.mode == "eval" and not options.id:
         raise InputError("--mode eval needs --id, the folder of the run below --ckpt")
 
@@ -270,7 +287,12 @@ def stored_options(config: Path, names: list[str]) -> dict:
     """Those of the named options that a run's `config.json` holds, checked; raises InputError if it is damaged."""
     try:
         stored = {name: value for name, value in read_json(config)["options"].items() if name in names}
-        parsed = vars(build_parser().parse_args([f"--{name}={value}" for name, value in stored.items()]))
+        words = [
+            word
+            for name, value in stored.items()
+            for word in ([f"--{name}", *value] if isinstance(value, list) else [f"--{name}={value}"])
+        ]
+        parsed = vars(build_parser().parse_args(words))
     except (AttributeError, KeyError, InputError) as error:
         raise InputError(f"{config}: no options of a run in it ({error}); restore it, or remove it") from error
     return {name: parsed[name] for name in stored}

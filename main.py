@@ -68,6 +68,8 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
     It is evaluated before the first epoch, after every `eval_epoch` and after the last.
     """
     last = read_last(run, bool(options.resume), bool(options.overwrite))
+    if options.arch_vision == "label" and not options.instruments:
+        options.instruments = sorted({row.instrument for row in read_index(options.list_train)})
     state = RunState()
     if last:
         check_resumed(last["options"], options)
@@ -287,6 +289,7 @@ def build_loader(options: argparse.Namespace, training: bool, device: torch.devi
         augment=options.augment,
         cache=options.cache,
         listed=listed,
+        instruments=options.instruments,
     )
     return BatchLoader(
         dataset,
@@ -307,8 +310,8 @@ def without_weights(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def start_vision(model: SeparationNet, options: argparse.Namespace) -> None:
-    """Starts the vision trunk from the pretrained classifier, unless weights were given."""
-    if options.weights_vision:
+    """Starts the vision trunk, where there is one, from the pretrained classifier, unless weights were given."""
+    if options.weights_vision or options.arch_vision == "label":
         return
     if Path(options.pretrained_vision).exists():
         start_from_classifier(model.vision, options.pretrained_vision)

@@ -16,12 +16,13 @@ class Batch:
     """B mixtures of N sources with K frames each.
 
     mixture: `[B, L]`. sources: `[N, B, L]`. clouds: for each source coordinates `[V, 4]` int32, the first column
-    `b * K + k`, and features `[V, 3]`. indices: `[B]` numbers in the epoch. draws: what each mixture was made of.
+    `b * K + k`, and features `[V, 3]`; or, of samples with labels, these alone: `[B]` int64. indices:
+    `[B]` numbers in the epoch. draws: what each mixture was made of.
     """
 
     mixture: Tensor
     sources: Tensor
-    clouds: list[tuple[Tensor, Tensor]]
+    clouds: list[tuple[Tensor, ...]]
     indices: list[int]
     draws: list[list[SourceDraw]]
 
@@ -56,10 +57,7 @@ class Batch:
 def collate(samples: list[Sample]) -> Batch:
     """Joins samples."""
     sources = torch.from_numpy(np.stack([sample.waves for sample in samples], axis=1))  # [N, B, L]
-    clouds = [
-        collate_clouds([cloud for sample in samples for cloud in sample.clouds[source]])
-        for source in range(len(sources))
-    ]
+    clouds = [collate_source(samples, source) for source in range(len(sources))]
     return Batch(
         mixture=sources.sum(dim=0),
         sources=sources,
@@ -67,6 +65,13 @@ def collate(samples: list[Sample]) -> Batch:
         indices=[sample.index for sample in samples],
         draws=[sample.draws for sample in samples],
     )
+
+
+def collate_source(samples: list[Sample], source: int) -> tuple[Tensor, ...]:
+    """What the vision net takes of one source: its clouds in all samples, or its labels."""
+    if samples[0].labels is not None:
+        return (torch.tensor([sample.labels[source] for sample in samples]),)
+    return collate_clouds([cloud for sample in samples for cloud in sample.clouds[source]])
 
 
 def collate_clouds(clouds: list[Cloud]) -> tuple[Tensor, Tensor]:

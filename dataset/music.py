@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -36,13 +36,14 @@ class Sample:
     """One mixture of N sources.
 
     index: its number in the epoch. draws: what was read. waves: `[N, L]` float32, the mixture is their sum.
-    clouds: K frames of each of the N sources.
+    clouds: K frames of each of the N sources. labels: numbers of their instruments instead, and no clouds.
     """
 
     index: int
     draws: list[SourceDraw]
     waves: np.ndarray
     clouds: list[list[Cloud]]
+    labels: list[int] | None = None
 
 
 class MUSICMixDataset(Dataset):
@@ -56,10 +57,12 @@ class MUSICMixDataset(Dataset):
         training: random windows, gains and augmentations that differ from epoch to epoch.
         num_samples: mixtures in an epoch; rows repeat, or are picked evenly where there are fewer mixtures.
         listed: the mixtures of an epoch themselves, from `dataset.eval_list`; `rows` may be empty then.
+        instruments: with any, a sample has its sources' numbers among them as labels, in the place of clouds.
         The rest are the options of the same names in `arguments.py`.
 
     Raises:
-        InputError: fewer instruments than `num_mix`, or too few frames for `num_frames` and `stride_frames`.
+        InputError: fewer instruments than `num_mix`, too few frames for `num_frames` and `stride_frames`, or one that
+            is not among `instruments`.
             Unreadable files are not raised but returned in place of the sample, so that they cross the border of
             a worker process as they are.
     """
@@ -81,8 +84,10 @@ class MUSICMixDataset(Dataset):
         augment: float = 1.0,
         cache: str = "",
         listed: list[list[SourceDraw]] | None = None,
+        instruments: Sequence[str] = (),
     ):
         self.listed = listed
+        self.instruments = list(instruments)
         self.rows, self.training, self.seed = rows, training, seed
         self.num_samples = num_samples
         self.num_mix, self.num_frames, self.stride_frames = num_mix, num_frames, stride_frames
@@ -94,6 +99,8 @@ class MUSICMixDataset(Dataset):
             self.by_instrument.setdefault(row.instrument, []).append(row)
         if listed is None:
             self._check_rows()
+        if instruments:
+            self._check_instruments()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -104,6 +111,9 @@ class MUSICMixDataset(Dataset):
         try:
             draws = self.draw(index, rng)
             waves = np.stack([self._load_wave(draw, rng) for draw in draws])
+            if self.instruments:
+                labels = [self.instruments.index(draw.row.instrument) for draw in draws]
+                return Sample(index, draws, waves, [], labels)
             clouds = [self._load_clouds(draw, rng) for draw in draws]
         except UnreadableError as error:
             error.index = index
@@ -141,6 +151,12 @@ class MUSICMixDataset(Dataset):
                     f"{row.origin}: {row.num_frames} frame(s), but --num_frames {self.num_frames} --stride_frames "
                     f"{self.stride_frames} needs {needed}"
                 )
+
+    def _check_instruments(self) -> None:
+        for row in [draw.row for draws in self.listed or [] for draw in draws] + self.rows:
+            if row.instrument not in self.instruments:
+                known = " ".join(self.instruments)
+                raise InputError(f"{row.origin}: {row.instrument} is not among the instruments of the run: {known}")
 
     def _draw_source(self, row: IndexRow, rng: np.random.Generator) -> SourceDraw:
         start = self._draw_window(row, rng)

@@ -12,6 +12,7 @@ from torch import nn
 from models import sparse
 from models.audio_net import Unet
 from models.criterion import CRITERIA
+from models.label_net import LabelNet
 from models.minkowski_net import SparseResNet18
 from models.separation_net import SeparationNet
 from models.synthesizer_net import Bias, InnerProduct
@@ -19,7 +20,7 @@ from utils.checkpoint import load, load_weights
 from utils.errors import InputError
 
 SOUND_NETS = {"unet5": 5, "unet6": 6, "unet7": 7}  # levels of the U-Net
-VISION_NETS = {"sparseresnet18": SparseResNet18}
+VISION_NETS = {"sparseresnet18": SparseResNet18, "label": LabelNet}
 FUSIONS = {"linear": InnerProduct, "bias": lambda fc_dim: Bias()}
 
 __all__ = ["CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS", "ModelBuilder", "SeparationNet", "build_separation_net"]
@@ -37,10 +38,16 @@ class ModelBuilder:
         return _filled(Unet(fc_dim, num_downs=_choose(SOUND_NETS, arch, "sound net"), ngf=ngf), weights)
 
     def build_vision(
-        self, arch: str = "sparseresnet18", fc_dim: int = 64, weights: str = "", engine: ModuleType = sparse
+        self,
+        arch: str = "sparseresnet18",
+        fc_dim: int = 64,
+        weights: str = "",
+        engine: ModuleType = sparse,
+        num_labels: int = 0,
     ) -> nn.Module:
-        """A vision net with `fc_dim` output channels on a sparse engine (see `models.backend`)."""
-        return _filled(_choose(VISION_NETS, arch, "vision net")(fc_dim, engine), weights)
+        """A vision net with `fc_dim` output channels on a sparse engine (see `models.backend`), or for `num_labels`."""
+        net = _choose(VISION_NETS, arch, "vision net")
+        return _filled(net(fc_dim, num_labels) if net is LabelNet else net(fc_dim, engine), weights)
 
     def build_synthesizer(self, arch: str = "linear", fc_dim: int = 64, weights: str = "") -> nn.Module:
         """A fusion module for `fc_dim` channels."""
@@ -68,7 +75,9 @@ def build_separation_net(options: argparse.Namespace, engine: ModuleType = spars
     builder, channels = ModelBuilder(), options.num_channels
     return SeparationNet(
         builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf),
-        builder.build_vision(options.arch_vision, channels, options.weights_vision, engine),
+        builder.build_vision(
+            *(options.arch_vision, channels, options.weights_vision, engine), num_labels=len(options.instruments)
+        ),
         builder.build_synthesizer(options.arch_synthesizer, channels, options.weights_synthesizer),
         criterion=builder.build_criterion(options.loss),
         num_frames=options.num_frames,

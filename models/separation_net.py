@@ -52,7 +52,7 @@ class SeparationNet(nn.Module):
 
     Args:
         sound: `[B, 1, F', T] -> [B, C, F', T]`.
-        vision: (coordinates `[V, 4]`, features `[V, 3]`) -> `[clouds, C]`.
+        vision: (coordinates `[V, 4]`, features `[V, 3]`) -> `[clouds, C]`, or what else it takes of each source.
         synthesizer: (`[B, C]`, `[B, C, F', T]`) -> `[B, 1, F', T]`.
         criterion: (prediction, target, weight), each `[B, 1, F', T]`, -> scalar.
         The rest are the options of the same names in `arguments.py`.
@@ -86,15 +86,13 @@ class SeparationNet(nn.Module):
         self.criterion, self.weighted_loss = criterion, weighted_loss
         self.stft_frame, self.stft_hop = stft_frame, stft_hop
 
-    def forward(
-        self, mixture: Tensor, clouds: list[tuple[Tensor, Tensor]], sources: Tensor | None = None
-    ) -> Separation:
+    def forward(self, mixture: Tensor, clouds: list[tuple[Tensor, ...]], sources: Tensor | None = None) -> Separation:
         """Masks, and with the `sources` also their targets and the loss.
 
         Args:
             mixture: waveform `[B, L]`.
             clouds: for each of the N sources the voxels of its B * K frames: coordinates `[V, 4]` int, the
-                first column `b * K + k`, and features `[V, 3]`.
+                first column `b * K + k`, and features `[V, 3]`; for a label net their labels `[B]` int alone.
             sources: waveforms `[N, B, L]` whose sum is the mixture.
 
         Returns:
@@ -108,7 +106,7 @@ class SeparationNet(nn.Module):
         weight = loss_weight(magnitude, self.weighted_loss)  # [B, 1, F', T]
 
         heard = self.listen(magnitude)  # [B, C, F', T]
-        seen = torch.stack([self.look(*cloud, len(mixture)) for cloud in clouds])  # [N, B, C]
+        seen = torch.stack([self.look(cloud, len(mixture)) for cloud in clouds])  # [N, B, C]
         masks = self.fuse(seen, heard)  # [N, B, 1, F', T]
 
         result = Separation(spectrum, magnitude, weight, heard, seen, masks)
@@ -122,15 +120,15 @@ class SeparationNet(nn.Module):
         """Magnitude `[B, 1, F', T]` of the mixture -> features `[B, C, F', T]`."""
         return activate(self.sound(magnitude.log()), self.sound_activation, dim=1)
 
-    def look(self, coordinates: Tensor, features: Tensor, num_mixtures: int) -> Tensor:
-        """The voxels of one source's B * K frames -> features `[B, C]`.
+    def look(self, cloud: tuple[Tensor, ...], num_mixtures: int) -> Tensor:
+        """The voxels of one source's B * K frames, or its labels -> features `[B, C]`.
 
         Raises:
             ValueError: a frame without voxels: its features would be those of the next.
         """
-        frames = self.vision(coordinates, features)  # [B * K, C]
+        frames = self.vision(*cloud)  # [B * K, C]
         if len(frames) != num_mixtures * self.num_frames:
-            empty = sorted(set(range(num_mixtures * self.num_frames)) - set(coordinates[:, 0].tolist()))
+            empty = sorted(set(range(num_mixtures * self.num_frames)) - set(cloud[0][:, 0].tolist()))
             places = ", ".join(f"mixture {n // self.num_frames} frame {n % self.num_frames}" for n in empty)
             raise ValueError(f"clouds without voxels in the batch: {places or 'more clouds than mixtures'}")
         frames = frames.unflatten(0, (-1, self.num_frames))  # [B, K, C]

@@ -100,7 +100,7 @@ class Separator:
                 raise InputError(f"source {n}: {len(frames)} frames, this run takes {self.net.num_frames}")
             voxels = [self.voxels(f"source {n}", *cloud) for cloud in frames]
             voxels *= self.net.num_frames // len(voxels)
-            seen.append(self.net.look(*(part.to(self.device) for part in collate_clouds(voxels)), num_mixtures=1))
+            seen.append(self.net.look([part.to(self.device) for part in collate_clouds(voxels)], num_mixtures=1))
         return torch.stack(seen)
 
     def voxels(self, name: str, xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

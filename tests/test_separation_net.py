@@ -92,7 +92,7 @@ def test_frames_are_pooled_before_the_activation(pool, reduce):
     model = build(num_frames=3, frame_pool=pool)
     _, clouds, _ = inputs(frames=3)
     single = model.vision(*clouds[0]).unflatten(0, (2, 3))  # [B, K, C]
-    torch.testing.assert_close(model.look(*clouds[0], 2), torch.sigmoid(reduce(single)))
+    torch.testing.assert_close(model.look(clouds[0], 2), torch.sigmoid(reduce(single)))
     assert set(FRAME_POOLS) == {"maxpool", "avgpool"}
 
 
