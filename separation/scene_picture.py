@@ -1,0 +1,53 @@
+"""The picture of a scene: whose the points are, from above and from the front."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from separation.scene import Scene
+
+MOST_POINTS = 60_000  # drawn: more only make the picture slower
+AROUND_M = (0.7, 0.35, 0.7)  # shown beyond the musicians along x, y, z
+INCHES_PER_M, MOST_INCHES = 2.2, 10  # the scale, and how wide the picture may be
+REST_COLOUR = "#c9c9c9"
+
+
+def draw_scene(scene: Scene, names: list[str]) -> Figure:
+    """From above (x to the right, z downwards, towards who looks from the front) and from the front (x, y).
+
+    names: of the musicians, in the order of their numbers.
+    """
+    own = scene.xyz[scene.labels >= 0]
+    low, high = own.min(axis=0) - AROUND_M, own.max(axis=0) + AROUND_M
+    low[1] = scene.floor_height_m - 0.1
+    width, height, depth = high - low
+    inches = min(INCHES_PER_M, MOST_INCHES / width)  # of a metre
+    figure = Figure(figsize=(inches * width + 1, inches * (height + depth) + 1.4), layout="constrained")
+    above, front = figure.subplots(2, 1, height_ratios=[depth, height])
+    _draw(above, scene, names, axis=2, nearness=1)
+    _draw(front, scene, names, axis=1, nearness=2)
+    above.set(title="from above", ylabel="z (m), towards the viewer", ylim=(high[2], low[2]))
+    front.set(title="from the front", xlabel="x (m)", ylabel="y (m)", ylim=(low[1], high[1]))
+    for axes in (above, front):
+        axes.set(xlim=(low[0], high[0]), aspect="equal", axisbelow=True)
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def _draw(axes: Axes, scene: Scene, names: list[str], axis: int, nearness: int) -> None:
+    """Draws x against `axis`, what is far along `nearness` over the rest, the names beyond the musicians' ends."""
+    colours = [matplotlib.colormaps["tab10"](number % 10) for number in range(len(names))]
+    step = -(-len(scene.xyz) // MOST_POINTS)
+    xyz, labels = scene.xyz[::step], scene.labels[::step]
+    order = np.lexsort((xyz[:, nearness], labels >= 0))
+    xyz, labels = xyz[order], labels[order]
+    of_points = np.array([*colours, to_rgba(REST_COLOUR)])[labels]
+    axes.scatter(xyz[:, 0], xyz[:, axis], c=of_points, s=1.5, linewidths=0, rasterized=True)
+    for number, (musician, name) in enumerate(zip(scene.musicians, names, strict=True)):
+        place = (musician.centroid_m[0], np.percentile(musician.xyz[:, axis], 99.5) + 0.17)
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": colours[number]}
+        axes.annotate(f"{number + 1} {name}", place, ha="center", va="center", bbox=box)

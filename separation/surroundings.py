@@ -1,0 +1,131 @@
+"""A capture of a room -> what stands in it: the floor, walls and stray points are found and taken away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from utils.errors import InputError
+
+LIBRARIES = "libusb-1.0-0 libgl1 libgomp1"
+PLANE_M = 0.03  # points this far from a plane lie in it
+LEAST_M, MARGIN_M = 0.01, 0.05  # what is no farther from a floor or wall goes with it, by the camera's noise
+LOW_M = 0.6  # the floor is looked for among the points no higher than this above the lowest
+LEVEL = 0.97  # cosine of the steepest a floor may be, 14 degrees: cameras are seldom quite level
+FLOOR_M2, WALL_M2 = 0.5, 1.5  # the smallest that count; of the floor where nothing stands on it: feet are no floor
+BEYOND = 0.05  # share of the points that may lie beyond a floor or wall: reflections, a door
+MAX_WALLS = 6  # with the ceiling
+CELL_M = 0.1  # areas are counted in cells of this size
+STRAY_NEIGHBOURS, STRAY_M = 3, 0.08  # a voxel with fewer others this near is a stray
+
+
+def import_open3d() -> ModuleType:
+    """open3d, which is optional.
+
+    Raises:
+        InputError: it is not installed, or lacks system libraries.
+    """
+    try:
+        import open3d
+    except ModuleNotFoundError as error:
+        raise InputError(f"scenes need open3d ({error}); run scripts/setup.sh, which installs it") from error
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"open3d cannot be imported ({error}); on Debian or Ubuntu: sudo apt-get install {LIBRARIES}"
+        ) from error
+    open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
+    return open3d
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The points whose `height` is 0. normal: `[3]`, of length 1, towards the room. area_m2: what is seen of it."""
+
+    normal: np.ndarray
+    offset_m: float
+    area_m2: float
+
+    def height(self, xyz: np.ndarray) -> np.ndarray:
+        """Metres `[P]` of points `[P, 3]` from the plane, towards the room."""
+        return xyz @ self.normal.astype(xyz.dtype) + xyz.dtype.type(self.offset_m)
+
+    def holds(self, xyz: np.ndarray) -> np.ndarray:
+        """Which of points `[P, 3]` are of it or beyond: `[P]` bool. It is as thick as the points' own noise."""
+        height = self.height(xyz)
+        distance = abs(height[abs(height) <= MARGIN_M])
+        noise = 1.4826 * np.median(distance) if len(distance) else 0.0  # standard deviation, whatever stands on it
+        return height <= np.clip(3 * noise, LEAST_M, MARGIN_M)
+
+    def below(self, x: float, z: float) -> float:
+        """The y of the plane, which is a floor, at a place."""
+        return float(-(self.offset_m + self.normal[0] * x + self.normal[2] * z) / self.normal[1])
+
+
+def cloud_of(xyz: np.ndarray):
+    """open3d's cloud of points `[P, 3]`."""
+    open3d = import_open3d()
+    return open3d.geometry.PointCloud(open3d.utility.Vector3dVector(xyz.astype(np.float64)))
+
+
+def find_floor(voxels: np.ndarray) -> Plane | None:
+    """The floor below voxels `[V, 3]`, if a piece of it is seen: nearly level, and with next to nothing beneath."""
+    low = voxels[voxels[:, 1] < np.percentile(voxels[:, 1], 1) + LOW_M]
+    plane = _fit(low)
+    if plane is None or abs(plane.normal[1]) < LEVEL:
+        return None
+    plane = _facing_up(plane)
+    height = plane.height(voxels)
+    if (height < -MARGIN_M).mean() > BEYOND:
+        return None
+    covered = _cells(voxels[height > MARGIN_M][:, [0, 2]])
+    open_area = len(_cells(voxels[abs(height) <= MARGIN_M][:, [0, 2]]) - covered) * CELL_M**2
+    return plane if open_area >= FLOOR_M2 else None
+
+
+def find_walls(voxels: np.ndarray) -> list[Plane]:
+    """Walls and ceiling about voxels `[V, 3]`, the floor taken away: large planes with next to nothing beyond."""
+    walls = []
+    while len(walls) < MAX_WALLS:
+        plane = _fit(voxels)
+        if plane is None or plane.area_m2 < WALL_M2:
+            break
+        height = plane.height(voxels)
+        if (height > MARGIN_M).sum() < (height < -MARGIN_M).sum():
+            plane, height = _turned(plane), -height
+        if (height < -MARGIN_M).sum() > BEYOND * (abs(height) > MARGIN_M).sum():
+            break
+        walls.append(plane)
+        voxels = voxels[height > MARGIN_M]
+    return walls
+
+
+def without_strays(voxels: np.ndarray) -> np.ndarray:
+    """The voxels `[V, 3]` that have others about them."""
+    if not len(voxels):
+        return voxels
+    _, kept = cloud_of(voxels).remove_radius_outlier(STRAY_NEIGHBOURS + 1, STRAY_M)  # it counts the voxel itself
+    return voxels[np.asarray(kept, dtype=int)]
+
+
+def _cells(xyz: np.ndarray) -> set[tuple[int, ...]]:
+    return set(map(tuple, np.floor(xyz / CELL_M).astype(int).tolist()))
+
+
+def _fit(voxels: np.ndarray) -> Plane | None:
+    """The plane through most of the voxels, the same in every run."""
+    if len(voxels) < 3:
+        return None
+    import_open3d().utility.random.seed(0)
+    # With probability 1 all triples are tried, whichever thread is first.
+    (*normal, offset), inliers = cloud_of(voxels).segment_plane(PLANE_M, 3, 1000, probability=1.0)
+    return Plane(np.array(normal), offset, len(_cells(voxels[inliers])) * CELL_M**2)
+
+
+def _turned(plane: Plane) -> Plane:
+    return Plane(-plane.normal, -plane.offset_m, plane.area_m2)
+
+
+def _facing_up(plane: Plane) -> Plane:
+    return plane if plane.normal[1] > 0 else _turned(plane)
