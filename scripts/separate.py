@@ -16,12 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from separation.scene import Scene, cloud_for_model, split_scene  # noqa: E402
-
 from dataset.audio import open_recording  # noqa: E402
 from dataset.captures import UP_AXES, Capture, choose_frames, list_frames, read_capture  # noqa: E402
 from reports.recording_page import write_recording_page  # noqa: E402
 from separation import Separator  # noqa: E402
+from separation.scene import Scene, cloud_for_model, split_scene  # noqa: E402
 from separation.scene_files import scene_files, write_scene  # noqa: E402
 from separation.separator import Cloud  # noqa: E402
 from separation.stems import write_stems  # noqa: E402

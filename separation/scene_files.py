@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataset.points import ply_bytes
-from separation.scene import Scene, draw_scene
+from separation.scene import Scene
+from separation.scene_picture import draw_scene
 from utils.files import replacing, write_json
 
 
