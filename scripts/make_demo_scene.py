@@ -46,6 +46,8 @@ def main() -> None:
     length = min(wave.shape[1] for wave in waves)
     stems = [wave[:, :length] / len(waves) for wave in waves]
     write_wave(options.output / "mixture.wav", np.sum(stems, axis=0))
+    for earlier in options.output.glob("stems/*.wav"):
+        earlier.unlink()
     for row, stem in zip(rows, stems, strict=True):
         write_wave(options.output / "stems" / f"{row.instrument}.wav", stem)
     names = " ".join(row.instrument for row in rows)
@@ -55,11 +57,12 @@ def main() -> None:
 
 
 def choose_rows(index: Path, count: int) -> list[IndexRow]:
-    """The first rows of different instruments; raises InputError if there are too few."""
-    rows = list({row.instrument: row for row in reversed(read_index(index))}.values())
-    if len(rows) < count:
-        raise InputError(f"{index}: {len(rows)} instruments, not {count}; lower --num_sources")
-    return rows[:count]
+    """The first rows of different instruments, evenly picked; raises InputError if there are too few."""
+    first = {row.instrument: row for row in reversed(read_index(index))}
+    if len(first) < count:
+        raise InputError(f"{index}: {len(first)} instruments, not {count}; lower --num_sources")
+    instruments = sorted(first)
+    return [first[instruments[n]] for n in np.linspace(0, len(first) - 1, count).round().astype(int)]
 
 
 def build_scene(rows: list[IndexRow], places: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
