@@ -102,7 +102,7 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
 
     groups, pieces, others = find_groups(voxels, height, num_sources or 1)
     if not groups:
-        hint = "give --num_sources if musicians touch; is the vertical axis right (--up)?"
+        hint = "is the vertical axis right (--up)? Musicians that touch need --num_sources"
         raise InputError(f"no musician found{_among(others)}; {hint}")
     if num_sources is not None:
         groups, more = _as_many(voxels, groups, others, num_sources)
@@ -153,7 +153,7 @@ def _as_many(
     found = split_groups(voxels, groups, num_sources)
     if found is None:
         raise InputError(
-            f"{len(groups)} musician(s) found{_among(others)}, not {num_sources}, and none of them are two: lower "
+            f"{len(groups)} musician(s) found{_among(others)}, and no way to make them {num_sources}; lower "
             "--num_sources, or is the vertical axis wrong (--up)?"
         )
     return found, []
