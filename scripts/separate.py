@@ -39,6 +39,8 @@ def main() -> None:
         if options.scene:
             scene = read_scene(options)
             clouds = [[(cloud_for_model(musician), musician.rgb)] for musician in scene.musicians]
+        elif options.labels:
+            clouds = options.labels
         else:
             clouds = [read_source(separator, path, n, options) for n, path in enumerate(options.points)]
         names = choose_names(options, len(clouds))
@@ -60,6 +62,8 @@ def main() -> None:
         write_scene(scene, stems, options.output)
         say(f"{options.output / 'scene.json'}, {options.output / 'scene.png'}: where they stand")
         shown = {name: (musician.xyz, musician.rgb) for name, musician in zip(names, scene.musicians, strict=True)}
+    elif options.labels:
+        shown = {}
     else:
         shown = {name: frames[0] for name, frames in zip(names, clouds, strict=True)}
     if options.report:
@@ -117,6 +121,8 @@ def choose_names(options: argparse.Namespace, count: int) -> list[str]:
     names = options.names
     if names is None and options.scene:
         names = [f"source{n + 1}" for n in range(count)]
+    elif names is None and options.labels:
+        names = options.labels
     elif names is None:
         names = [Path(path).resolve().name if Path(path).is_dir() else Path(path).stem for path in options.points]
     if len(names) != count:
@@ -149,6 +155,7 @@ def parse_arguments() -> argparse.Namespace:
         "--points", nargs="+", help="for each musician a PLY, PCD, XYZ, XYZRGB or PTS file, or a folder"
     )
     clouds.add_argument("--scene", help="one such file that holds all musicians")
+    clouds.add_argument("--labels", nargs="+", help="for a run of --arch_vision label: the instruments")
     add("--num_sources", type=whole(1, 100), help="musicians in the scene (default: as many as are found)")
     add("--names", nargs="+", help="names of the stems; in a scene from left to right (default: of the clouds' files)")
     add("--up", default="y", choices=list(UP_AXES), help="axis of the clouds that points up (default: y)")

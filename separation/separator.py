@@ -23,6 +23,7 @@ from utils.errors import InputError
 from utils.spectrogram import istft, stft
 
 Cloud = tuple[np.ndarray, np.ndarray | None]  # points [P, 3] in metres, Y up; colours [P, 3], or None
+Seen = Cloud | Sequence[Cloud] | str  # what tells a source: its cloud, K frames of it, or for a label net its name
 
 
 class Separator:
@@ -53,9 +54,7 @@ class Separator:
         net = build_separation_net(options, choose_engine(options.sparse_backend, where))
         return cls(net.to(where), options)
 
-    def separate(
-        self, waveform: np.ndarray, rate_hz: int, clouds: Sequence[Cloud | Sequence[Cloud]], soft: bool = False
-    ) -> np.ndarray:
+    def separate(self, waveform: np.ndarray, rate_hz: int, clouds: Sequence[Seen], soft: bool = False) -> np.ndarray:
         """The stems of a recording in memory.
 
         Args:
@@ -63,7 +62,7 @@ class Separator:
             rate_hz: of the waveform.
             clouds: of each of the N sources the cloud, or K of them, a frame each: points `[P, 3]` in metres, Y up,
                 and colours `[P, 3]` (0..1, or whole numbers up to the largest of their type), None for a model that
-                needs none.
+                needs none. For a run that was trained on labels the names of the instruments.
             soft: weigh by the masks' probabilities instead of cutting them at `mask_thres`.
 
         Returns:
@@ -81,27 +80,37 @@ class Separator:
             raise InputError(f"a rate of {rate_hz} Hz; expected 1 or more")
         return np.concatenate(list(self.stream(Waveform(waveform, rate_hz), clouds, soft)), axis=-1)
 
-    def stream(self, source: Source, clouds: Sequence[Cloud | Sequence[Cloud]], soft: bool = False) -> StemStream:
+    def stream(self, source: Source, clouds: Sequence[Seen], soft: bool = False) -> StemStream:
         """As `separate`, for a recording that is read piece by piece; raises InputError as it, and as the source."""
         separate_window = partial(self.separate_window, seen=self.look(clouds), gain=self.gain(source), soft=soft)
         return StemStream(source, separate_window, self.options.audLen, self.options.audRate)
 
     @torch.inference_mode()
-    def look(self, clouds: Sequence[Cloud | Sequence[Cloud]]) -> Tensor:
+    def look(self, clouds: Sequence[Seen]) -> Tensor:
         """Vision features `[N, 1, C]` of the clouds of N sources; raises InputError as `separate`."""
         if not clouds:
             raise InputError("no clouds: there is nobody to listen for")
         if len(clouds) == 1 and self.net.output_activation == "softmax":
             raise InputError("this run shares the mixture out among the sources (softmax): it needs two clouds or more")
-        seen = []
-        for n, frames in enumerate(clouds, 1):
-            frames = [frames] if isinstance(frames, tuple) else frames
-            if len(frames) not in (1, self.net.num_frames):
-                raise InputError(f"source {n}: {len(frames)} frames, this run takes {self.net.num_frames}")
-            voxels = [self.voxels(f"source {n}", *cloud) for cloud in frames]
-            voxels *= self.net.num_frames // len(voxels)
-            seen.append(self.net.look([part.to(self.device) for part in collate_clouds(voxels)], num_mixtures=1))
-        return torch.stack(seen)
+        to_tensors = self._label if self.options.instruments else self._frames
+        sources = [to_tensors(f"source {n}", cloud) for n, cloud in enumerate(clouds, 1)]
+        return torch.stack([self.net.look([part.to(self.device) for part in source], 1) for source in sources])
+
+    def _label(self, name: str, instrument: Seen) -> tuple[Tensor]:
+        known = self.options.instruments
+        if instrument not in known:
+            shown = repr(instrument) if isinstance(instrument, str) else "a cloud"
+            raise InputError(f"{name}: {shown}; this run was trained on labels and knows {', '.join(known)}")
+        return (torch.tensor([known.index(instrument)]),)
+
+    def _frames(self, name: str, cloud: Seen) -> tuple[Tensor, Tensor]:
+        if isinstance(cloud, str):
+            raise InputError(f"{name}: {cloud!r}; this run was trained on clouds, not on labels")
+        frames = [cloud] if isinstance(cloud, tuple) else cloud
+        if len(frames) not in (1, self.net.num_frames):
+            raise InputError(f"{name}: {len(frames)} frames, this run takes {self.net.num_frames}")
+        voxels = [self.voxels(name, *frame) for frame in frames]
+        return collate_clouds(voxels * (self.net.num_frames // len(voxels)))
 
     def voxels(self, name: str, xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """What the vision net sees of a cloud `[P, 3]`: coordinates `[V, 3]`, features `[V, 3]`.
