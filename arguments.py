@@ -41,7 +41,7 @@ NETS = ("sound", "vision", "synthesizer")
 MAY_CHANGE = {
     *("id", "mode", "ckpt", "overwrite", "resume", "save_iter", "skip_bad_samples", "num_epoch"),
     *("device", "sparse_backend", "workers", "cache"),
-    *("frameRate", "disp_iter", "num_vis", "tensorboard", "bss_eval"),
+    *("frameRate", "disp_iter", "num_vis", "tensorboard", "bss_eval", "conditioning_report"),
 }
 
 
@@ -120,6 +120,12 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add("--workers", type=whole(0), default=32, help="processes that load data; 0: none beside the main one")
     add("--cache", default="", help="folder that keeps recordings and clouds decoded, filled on first use; none: off")
     add("--num_val", type=whole(-1), default=-1, help="validation mixtures; -1: one for every row of the list")
+    add(
+        "--distinct",
+        type=switch,
+        default=1,
+        help="1: no two sources of a mixture are the same instrument; 0: they may be, and are reported apart",
+    )
     add("--audLen", type=whole(2, 2**27), default=65535, help="L, samples of a mixture")
     add("--audRate", type=whole(1, 384_000), default=11025, help="sampling rate in Hz")
     add("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
@@ -167,6 +173,12 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         default="fast",
         choices=list(BSS_EVAL),
         help="how SDR, SIR and SAR are computed; mir_eval: by mir_eval itself, slower, to the same numbers",
+    )
+    add(
+        "--conditioning_report",
+        type=switch,
+        default=0,
+        help="1: report in an evaluation how far it follows the clouds, and whether they are told apart",
     )
     add("--num_vis", type=whole(0), default=40, help="mixtures whose pictures and sounds are written")
     add("--tensorboard", type=switch, default=1, help="1: curves, sounds, pictures and clouds for TensorBoard")

@@ -19,32 +19,26 @@ from arguments import (
     parse_arguments,
     weights_of,
 )
-from dataset.collate import Batch
-from dataset.eval_list import describe, read_eval_list
+from dataset.eval_list import read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
 from dataset.music import MUSICMixDataset
 from dataset.points import read_cloud
+from evaluation import EVALUATED_ON, evaluate
 from models import SeparationNet, build_separation_net, start_from_classifier
 from models.backend import choose_engine, engine_name
-from models.separation_net import Separation
 from reports.run_page import write_run_page
 from utils.errors import InputError, run_command
 from utils.files import remove_leftovers
 from utils.lock import locked
-from utils.metrics import score
 from utils.optimizer import build_optimizer, set_learning_rates
 from utils.progress import Progress, say
-from utils.results import EvaluationTable, format_summary, remove_results, replacing_visuals, write_config
+from utils.results import format_summary, remove_results, write_config
 from utils.run_state import RunKeeper, RunState, best_epoch, finish_outputs, note_lists, read_last
 from utils.seeding import seed_everything
 from utils.signals import Stopped, StopSignals
 from utils.skipped import Skipped
-from utils.tensorboard_log import LOGGED_MIXTURES, METRICS, TensorBoardLog
-from utils.visuals import Shown, draw_separation, write_separation
-
-# What an evaluation's scores depend on, beside the model.
-EVALUATED_ON = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "log_freq", "bss_eval")
+from utils.tensorboard_log import METRICS, TensorBoardLog
 
 
 def main() -> int | None:
@@ -175,70 +169,6 @@ def train_epoch(
         raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
 
 
-def evaluate(
-    model: SeparationNet, loader: BatchLoader, run: Path, options: argparse.Namespace, **about
-) -> tuple[dict, dict[str, Shown]]:
-    """Separates and scores every mixture of the list and writes the results into `run`.
-
-    Returns:
-        Their summary, and the mixtures to log: name -> what there is to hear and see of it.
-    """
-    with replacing_visuals(run) as visuals:
-        table, shown = separate_and_score(model, loader, visuals, options)
-    table.write(run, **{name: getattr(options, name) for name in EVALUATED_ON}, **about)
-    return table.summary(), shown
-
-
-@torch.no_grad()
-def separate_and_score(
-    model: SeparationNet, loader: BatchLoader, visuals: Path, options: argparse.Namespace
-) -> tuple[EvaluationTable, dict[str, Shown]]:
-    """The scores of every mixture; the first `num_vis` are written, each in a folder of `visuals`.
-
-    The first `LOGGED_MIXTURES` are returned for the log, under the names of those folders.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    table, shown = EvaluationTable(), {}
-    num_logged = LOGGED_MIXTURES if options.tensorboard else 0
-    progress = Progress(loader, "evaluation", options.disp_iter)
-    for batch in progress:
-        batch = batch.to(device)
-        result = model(batch.mixture, batch.clouds, batch.sources)
-        estimates = model.apply_masks(result.spectrum, result.masks)  # [N, B, L']
-        length = estimates.shape[-1]
-        sources, mixture = batch.sources[..., :length], batch.mixture[..., :length]  # [N, B, L'], [B, L']
-        table.loss.add(result.loss.item(), len(batch))
-        scores = score(sources, estimates, mixture, options.bss_eval)
-        for b, draws in enumerate(batch.draws):
-            made_of = {"index": batch.indices[b], **describe(draws, options.audLen, options.audRate)}
-            table.add(made_of, scores[b])
-            if len(table.rows) <= max(options.num_vis, num_logged):
-                names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
-                name = f"{batch.indices[b]:04d}_{names}"
-                one = show(model, batch, result, estimates, b, options.audRate)
-                if len(table.rows) <= options.num_vis:
-                    write_separation(visuals / name, one)
-                if len(table.rows) <= num_logged:
-                    shown[name] = one
-    table.left_out = loader.left_out
-    return table, shown
-
-
-def show(
-    model: SeparationNet, batch: Batch, result: Separation, estimates: torch.Tensor, b: int, rate_hz: int
-) -> Shown:
-    """What there is to hear and see of mixture b of a batch; estimates `[N, B, L']`."""
-    masks = result.masks[:, b, 0]  # [N, F', T]
-    if model.binary_mask:
-        masks = (masks > model.mask_thres).to(masks.dtype)
-    length = estimates.shape[-1]
-    sounds = (batch.mixture[b, :length], batch.sources[:, b, :length], estimates[:, b])
-    pictures = (result.magnitude[b, 0], result.weight[b, 0] / result.weight[b].max(), result.targets[:, b, 0], masks)
-    clouds = [[draw.row.frame_path(frame) for frame in draw.frames] for draw in batch.draws[b]]
-    return draw_separation(rate_hz, *(part.cpu().numpy() for part in (*sounds, *pictures)), clouds)
-
-
 def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
     """Evaluates the best weights of `ckpt/<id>/` on the list `list_val`."""
     finish_outputs(run)
@@ -290,6 +220,8 @@ def build_loader(options: argparse.Namespace, training: bool, device: torch.devi
         cache=options.cache,
         listed=listed,
         instruments=options.instruments,
+        distinct=bool(options.distinct),
+        with_absent=bool(options.conditioning_report) and not training,
     )
     return BatchLoader(
         dataset,

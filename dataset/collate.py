@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,8 @@ class Batch:
 
     mixture: `[B, L]`. sources: `[N, B, L]`. clouds: for each source coordinates `[V, 4]` int32, the first column
     `b * K + k`, and features `[V, 3]`; or, of samples with labels, these alone: `[B]` int64. indices:
-    `[B]` numbers in the epoch. draws: what each mixture was made of.
+    `[B]` numbers in the epoch. draws: what each mixture was made of. absent: as one of `clouds`, of an instrument that
+    does not play; or None.
     """
 
     mixture: Tensor
@@ -25,6 +27,7 @@ class Batch:
     clouds: list[tuple[Tensor, ...]]
     indices: list[int]
     draws: list[list[SourceDraw]]
+    absent: tuple[Tensor, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -37,31 +40,31 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return replace(
-            self,
-            mixture=self.mixture.to(device, non_blocking=True),
-            sources=self.sources.to(device, non_blocking=True),
-            clouds=[tuple(part.to(device, non_blocking=True) for part in cloud) for cloud in self.clouds],
-        )
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory; called by PyTorch's loader."""
+        return self._with_tensors(Tensor.pin_memory)
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
             self,
-            mixture=self.mixture.pin_memory(),
-            sources=self.sources.pin_memory(),
-            clouds=[tuple(part.pin_memory() for part in cloud) for cloud in self.clouds],
+            mixture=change(self.mixture),
+            sources=change(self.sources),
+            clouds=[tuple(map(change, cloud)) for cloud in self.clouds],
+            absent=None if self.absent is None else tuple(map(change, self.absent)),
         )
 
 
 def collate(samples: list[Sample]) -> Batch:
     """Joins samples."""
     sources = torch.from_numpy(np.stack([sample.waves for sample in samples], axis=1))  # [N, B, L]
-    clouds = [collate_source(samples, source) for source in range(len(sources))]
+    clouds = [collate_source(samples, source) for source in range(len(samples[0].labels or samples[0].clouds))]
     return Batch(
         mixture=sources.sum(dim=0),
         sources=sources,
-        clouds=clouds,
+        clouds=clouds[: len(sources)],
+        absent=next(iter(clouds[len(sources) :]), None),
         indices=[sample.index for sample in samples],
         draws=[sample.draws for sample in samples],
     )

@@ -36,7 +36,8 @@ class Sample:
     """One mixture of N sources.
 
     index: its number in the epoch. draws: what was read. waves: `[N, L]` float32, the mixture is their sum.
-    clouds: K frames of each of the N sources. labels: numbers of their instruments instead, and no clouds.
+    clouds: K frames of each of the N sources. labels: numbers of their instruments instead, and no clouds. Either may
+    be followed by those of an absent instrument, which does not play.
     """
 
     index: int
@@ -47,7 +48,7 @@ class Sample:
 
 
 class MUSICMixDataset(Dataset):
-    """Mixtures by key (epoch, index): row `index` of the list with N - 1 rows of other instruments.
+    """Mixtures by key (epoch, index): row `index` of the list with N - 1 other rows, by default of other instruments.
 
     Everything random depends on (seed, epoch, index) alone, in evaluation on (seed, index): workers, order and
     restarts change nothing.
@@ -58,11 +59,13 @@ class MUSICMixDataset(Dataset):
         num_samples: mixtures in an epoch; rows repeat, or are picked evenly where there are fewer mixtures.
         listed: the mixtures of an epoch themselves, from `dataset.eval_list`; `rows` may be empty then.
         instruments: with any, a sample has its sources' numbers among them as labels, in the place of clouds.
+        distinct: no two sources of a mixture are the same instrument; if not, they are any rows of the list.
+        with_absent: behind its sources a sample has a musician with an instrument that does not play in it.
         The rest are the options of the same names in `arguments.py`.
 
     Raises:
         InputError: fewer instruments than `num_mix`, too few frames for `num_frames` and `stride_frames`, or one that
-            is not among `instruments`.
+            is not among `instruments`, or no absent one for some mixture.
             Unreadable files are not raised but returned in place of the sample, so that they cross the border of
             a worker process as they are.
     """
@@ -85,9 +88,11 @@ class MUSICMixDataset(Dataset):
         cache: str = "",
         listed: list[list[SourceDraw]] | None = None,
         instruments: Sequence[str] = (),
+        distinct: bool = True,
+        with_absent: bool = False,
     ):
         self.listed = listed
-        self.instruments = list(instruments)
+        self.instruments, self.distinct, self.with_absent = list(instruments), distinct, with_absent
         self.rows, self.training, self.seed = rows, training, seed
         self.num_samples = num_samples
         self.num_mix, self.num_frames, self.stride_frames = num_mix, num_frames, stride_frames
@@ -101,6 +106,8 @@ class MUSICMixDataset(Dataset):
             self._check_rows()
         if instruments:
             self._check_instruments()
+        if with_absent:
+            self._check_absent()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -111,10 +118,11 @@ class MUSICMixDataset(Dataset):
         try:
             draws = self.draw(index, rng)
             waves = np.stack([self._load_wave(draw, rng) for draw in draws])
+            seen = [*draws, self.draw_absent(index, draws)] if self.with_absent else draws
             if self.instruments:
-                labels = [self.instruments.index(draw.row.instrument) for draw in draws]
+                labels = [self.instruments.index(draw.row.instrument) for draw in seen]
                 return Sample(index, draws, waves, [], labels)
-            clouds = [self._load_clouds(draw, rng) for draw in draws]
+            clouds = [self._load_clouds(draw, rng) for draw in seen]
         except UnreadableError as error:
             error.index = index
             return error
@@ -128,6 +136,10 @@ class MUSICMixDataset(Dataset):
             return self.listed[index]
         if self.num_samples < len(self.rows):
             index = index * len(self.rows) // self.num_samples
+        if not self.distinct:
+            chosen = rng.choice(len(self.rows) - 1, self.num_mix - 1, replace=False)
+            others = [self.rows[(index + 1 + int(n)) % len(self.rows)] for n in chosen]
+            return [self._draw_source(row, rng) for row in (self.rows[index % len(self.rows)], *others)]
         first = self.rows[index % len(self.rows)]
         others = sorted(set(self.by_instrument) - {first.instrument})
         chosen = rng.choice(len(others), self.num_mix - 1, replace=False)
@@ -137,8 +149,31 @@ class MUSICMixDataset(Dataset):
             rows.append(candidates[rng.integers(len(candidates))])
         return [self._draw_source(row, rng) for row in rows]
 
+    def draw_absent(self, index: int, draws: list[SourceDraw]) -> SourceDraw:
+        """A musician whose instrument is not among those of mixture `index`; it depends on (seed, index) alone."""
+        rng = generator(self.seed, zlib.crc32(b"absent"), index)
+        playing = {draw.row.instrument for draw in draws}
+        if self.listed is not None:
+            others = [draw for mixture in self.listed for draw in mixture if draw.row.instrument not in playing]
+            return others[rng.integers(len(others))]
+        others = [row for row in self.rows if row.instrument not in playing]
+        row = others[rng.integers(len(others))]
+        return SourceDraw(row, 0, draw_frames(row.num_frames, self.num_frames, self.stride_frames, rng))
+
+    def _check_absent(self) -> None:
+        mixtures = self.listed or []
+        names = {draw.row.instrument for draws in mixtures for draw in draws} | set(self.by_instrument)
+        if len(names) <= self.num_mix:
+            raise InputError(
+                f"--conditioning_report 1 needs an instrument that does not play, and the list has {len(names)}: "
+                f"{', '.join(sorted(names))}"
+            )
+
     def _check_rows(self) -> None:
-        if len(self.by_instrument) < self.num_mix:
+        if len(self.rows) < self.num_mix:
+            listed = self.rows[0].origin.rpartition(":")[0] or "the list"
+            raise InputError(f"{listed}: holds {len(self.rows)} recordings, a mixture needs {self.num_mix}")
+        if self.distinct and len(self.by_instrument) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
             raise InputError(
                 f"{listed}: holds {len(self.by_instrument)} instrument(s) ({', '.join(sorted(self.by_instrument))}), "

@@ -30,6 +30,9 @@ def write_figures(evaluation: Evaluation, history: dict | None, folder: Path) ->
             "pairs.png": ("improvement by who plays beside", draw_pairs(evaluation)),
             "improvement.png": ("SDR before and after", draw_improvement(evaluation)),
         }
+        recognition = (evaluation.summary.get("conditioning") or {}).get("recognition")
+        if recognition:
+            drawn["recognition.png"] = ("instruments told by their clouds", draw_confusion(recognition))
         for name, (title, figure) in drawn.items():
             figure.savefig(folder / name, dpi=DPI)
             figures.append({"file": name, "title": title})
@@ -68,6 +71,24 @@ def draw_pairs(evaluation: Evaluation) -> Figure:
         count = len(improvements[names[row], names[column]])
         axes.text(column, row, f"{values[row, column]:.1f}\n({count})", ha="center", va="center", color=ink, fontsize=8)
     figure.colorbar(picture, ax=axes)
+    return figure
+
+
+def draw_confusion(recognition: dict) -> Figure:
+    """Whose mean feature the clouds of each instrument are nearest to, in numbers of clouds."""
+    confusion = recognition["confusion"]
+    own, found = list(confusion), list(next(iter(confusion.values())))
+    counts = np.array([[confusion[name][other] for other in found] for name in own])
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    figure = Figure(figsize=(6, 4.6), layout="constrained")
+    title = f"{recognition['accuracy']:.0%} of {recognition['n']} clouds told rightly"
+    axes = figure.add_subplot(xlabel="nearest mean of training features", ylabel="instrument", title=title)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(found)), found, rotation=30, ha="right")
+    axes.set_yticks(range(len(own)), own)
+    for row, column in np.ndindex(counts.shape):
+        ink = "white" if shares[row, column] > 0.6 else "black"
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=ink)
     return figure
 
 

@@ -8,6 +8,7 @@ from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, wri
 from reports.figures import write_figures
 from reports.page import writing_page
 from utils.checkpoint import load
+from utils.conditioning import format_conditioning
 
 COLUMNS = [
     {"key": "sdr_mixture", "label": "SDR before"},
@@ -65,6 +66,8 @@ def scores(summary: dict) -> dict:
     notes = [
         f"dB, means of {summary['n_scored']} scored mixtures; {summary['n_mixtures'] - summary['n_scored']} unscored"
     ]
+    if summary.get("conditioning"):
+        notes += format_conditioning(summary["conditioning"]).split("\n")
     return {"columns": ["", *LABELS.values()], "rows": rows, "notes": notes}
 
 

@@ -14,11 +14,12 @@ MAY_IMPORT = {
     "arguments.py": {"models", "utils"},
     "reports": {"dataset", "reports", "utils"},
     "separation": {"arguments", "dataset", "models", "separation", "utils"},
-    "main.py": {"arguments", "dataset", "models", "reports", "utils"},
+    "evaluation.py": {"dataset", "models", "utils"},
+    "main.py": {"arguments", "dataset", "evaluation", "models", "reports", "utils"},
     "scripts": {"arguments", "dataset", "models", "reports", "separation", "utils", "benchmarks", "demo_data"},
 }
 OURS = {
-    *("arguments", "benchmarks", "dataset", "demo_data", "main", "models"),
+    *("arguments", "benchmarks", "dataset", "demo_data", "evaluation", "main", "models"),
     *("reports", "scripts", "separation", "utils"),
 }
 

@@ -128,6 +128,14 @@ class EvaluationTable:
             groups["+".join(sorted(_of_sources(row, "instrument")))].append(row)
         return _table(groups)
 
+    def by_likeness(self) -> dict:
+        """Number and mean scores of the mixtures with and without two sources of the same instrument."""
+        groups = defaultdict(list)
+        for row in self.scored:
+            names = _of_sources(row, "instrument")
+            groups["distinct" if len(set(names)) == len(names) else "same_instrument"].append(row)
+        return _table(groups)
+
     def write(self, run: Path, **about: object) -> None:
         """Writes `metrics.json` (summary, `about`, tables by instruments, the unscored) and `metrics.csv` (the rows).
 
@@ -145,6 +153,7 @@ class EvaluationTable:
             **about,
             "per_instrument": self.per_instrument(),
             combination: self.per_combination(),
+            "by_likeness": self.by_likeness(),
             "unscored": [
                 {"index": row["index"], "audio": _of_sources(row, "audio")} for row in self.rows if not row["scored"]
             ],

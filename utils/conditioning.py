@@ -1,0 +1,104 @@
+"""Does it look? How far a separation depends on what it is told to listen for, and whether that can be told apart.
+
+Nothing here needs another pass of the sound net: every source is treated alike, so that exchanging the clouds of a
+mixture exchanges its estimates.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.metrics import Scores, score, si_sdr
+
+SILENCE = 1e-12  # energy
+
+
+class Conditioning:
+    """Collects mixtures and features of an evaluation.
+
+    Args:
+        class_means: instrument -> mean feature `[C]` of training clouds; None leaves recognition out.
+    """
+
+    def __init__(self, class_means: dict[str, Tensor] | None):
+        self.class_means = class_means
+        self.values: dict[str, list[float]] = defaultdict(list)
+        self.confusion: dict[str, dict[str, int]] = {}
+        self._seen: set[tuple] = set()
+
+    def add_mixtures(
+        self, scores: list[Scores | None], sources: Tensor, estimates: Tensor, mixture: Tensor, absent: Tensor
+    ) -> None:
+        """Adds a batch of B mixtures of N sources.
+
+        Args:
+            scores: of the estimates. sources, estimates: `[N, B, L]`. mixture: `[B, L]`.
+            absent: what is separated for an instrument that does not play, `[B, L]`.
+        """
+        exchanged = score(sources, estimates.roll(1, dims=0), mixture)
+        for b, (own, other) in enumerate(zip(scores, exchanged, strict=True)):
+            if own is None:
+                continue
+            self.values["sdr"].append(float(own.sdr.mean()))
+            self.values["sdr_exchanged"].append(float(other.sdr.mean()))
+            own_db = torch.stack([si_sdr(source, estimates[:, b]) for source in sources[:, b]])  # [source, estimate]
+            follows = own_db.argmax(dim=0).cpu() == torch.arange(len(sources))
+            self.values["follows"] += follows.float().tolist()
+            self.values["energy_present_db"].append(_energy_db(estimates[:, b], mixture[b]).mean().item())
+            self.values["energy_absent_db"].append(_energy_db(absent[b], mixture[b]).item())
+
+    def add_features(self, features: Tensor, instruments: list[str], clouds: list[tuple]) -> None:
+        """Adds features `[B, C]` of clouds of known instruments; a cloud that came before counts no more."""
+        if self.class_means is None:
+            return
+        names = list(self.class_means)
+        means = torch.stack(list(self.class_means.values()))  # [instruments, C]
+        nearest = torch.cdist(features, means).argmin(dim=1)
+        for cloud, instrument, number in zip(clouds, instruments, nearest.tolist(), strict=True):
+            if cloud not in self._seen:
+                self._seen.add(cloud)
+                row = self.confusion.setdefault(instrument, dict.fromkeys(names, 0))
+                row[names[number]] += 1
+
+    def summary(self) -> dict:
+        """Means in dB, the share of estimates that follow their cloud, and recognition: accuracy and confusion.
+
+        The scores are None where no mixture could be scored, `recognition` where it was left out.
+        """
+        means = {name: float(np.mean(values)) for name, values in self.values.items() if values}
+        names = ("sdr", "sdr_exchanged", "follows", "energy_present_db", "energy_absent_db")
+        content: dict = {name: means.get(name) for name in names} | {"n": len(self.values["sdr"]), "recognition": None}
+        total = sum(sum(row.values()) for row in self.confusion.values())
+        if total:
+            right = sum(row.get(instrument, 0) for instrument, row in self.confusion.items())
+            confusion = {name: self.confusion[name] for name in sorted(self.confusion)}
+            content["recognition"] = {"accuracy": right / total, "n": total, "confusion": confusion}
+        return content
+
+
+def _energy_db(waves: Tensor, mixture: Tensor) -> Tensor:
+    """Energies of waveforms `[..., L]` in dB of the mixture's."""
+    ratio = waves.square().sum(dim=-1).clamp(min=SILENCE) / mixture.square().sum(dim=-1).clamp(min=SILENCE)
+    return 10 * torch.log10(ratio)
+
+
+def format_conditioning(content: dict) -> str:
+    """The summary in a few lines."""
+    if content["sdr"] is None:
+        return "conditioning: no mixture could be scored"
+    lines = [
+        f"clouds exchanged: SDR {content['sdr_exchanged']:.2f} dB instead of {content['sdr']:.2f}; "
+        f"{content['follows']:.1%} of the estimates follow their cloud",
+        f"energy of the mixture's: {content['energy_present_db']:.1f} dB for an instrument that plays, "
+        f"{content['energy_absent_db']:.1f} dB for one that does not",
+    ]
+    if content["recognition"]:
+        found = content["recognition"]
+        lines.append(
+            f"clouds whose feature is nearest to their own instrument: {found['accuracy']:.1%} of {found['n']}"
+        )
+    return "\n".join(lines)
