@@ -36,13 +36,20 @@ def paired_difference(first: list[float], second: list[float], seed: int = 0) ->
     Mixtures are drawn anew with both their scores, so that what makes a mixture hard for both runs cancels.
     """
     differences = np.subtract(second, first)
-    if len(differences) < 2 or np.ptp(differences) == 0:
-        exact = float(differences.mean()) if len(differences) > 1 else None
-        return Difference(float(differences.mean()), exact, exact, len(differences))
+    low, high = mean_interval(differences, seed) or (None, None)
+    return Difference(float(differences.mean()), low, high, len(differences))
+
+
+def mean_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float] | None:
+    """The 95 % bootstrap interval (BCa) of the mean of values `[n]`; None of fewer than two."""
+    if len(values) < 2:
+        return None
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
     interval = bootstrap(
-        *((differences,), np.mean), n_resamples=RESAMPLES, confidence_level=CONFIDENCE, rng=np.random.default_rng(seed)
+        *((values,), np.mean), n_resamples=RESAMPLES, confidence_level=CONFIDENCE, rng=np.random.default_rng(seed)
     ).confidence_interval
-    return Difference(float(differences.mean()), float(interval.low), float(interval.high), len(differences))
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,159 @@
+"""The paper's table: SDR, SIR and SAR by what the separation is conditioned on and the number of sources."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from reports.comparison import mean_interval, read_comparison
+from utils.errors import InputError
+from utils.files import read_json, replacing
+
+CONDITIONS = ("label", "depth", "rgb-depth")  # in the table's order
+HEADS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "sdr_mixture": "SDR of the mixture", "improvement": "improvement"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean in dB and its 95 % interval (None of a single mixture)."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in the table. condition: of CONDITIONS. n: mixtures scored. scores: of each of HEADS."""
+
+    run: Path
+    num_mix: int
+    condition: str
+    n: int
+    scores: dict[str, Score]
+
+
+def read_rows(runs: Sequence[Path]) -> list[Row]:
+    """The runs' rows, by the number of sources, then by condition.
+
+    Raises:
+        InputError: a run was not evaluated or has no `config.json`, or runs with the same number of sources were not
+            evaluated on the same mixtures.
+    """
+    options = {run: _options(run) for run in runs}
+    key = {run: (options[run]["num_mix"], CONDITIONS.index(condition_of(options[run]))) for run in runs}
+    rows = []
+    for _, group in groupby(sorted(runs, key=lambda run: key[run]), lambda run: key[run][0]):
+        group = list(group)
+        for run, evaluation in zip(group, read_comparison(group).runs.values(), strict=True):
+            scored = evaluation.scored
+            if not scored:
+                raise InputError(f"{run}: not one of its mixtures was scored")
+            values = {name: [mixture.score(name) for mixture in scored] for name in HEADS if name != "improvement"}
+            values["improvement"] = [mixture.improvement for mixture in scored]
+            scores = {name: _mean(np.array(values[name])) for name in HEADS}
+            rows.append(Row(run, key[run][0], condition_of(options[run]), len(scored), scores))
+    return rows
+
+
+def condition_of(options: dict) -> str:
+    """What a run with these options is told by: one of CONDITIONS."""
+    if options["arch_vision"] == "label":
+        return "label"
+    return "rgb-depth" if options["rgbs_feature"] else "depth"
+
+
+def _options(run: Path) -> dict:
+    options = read_json(run / "config.json").get("options", {})
+    if not {"num_mix", "arch_vision", "rgbs_feature"} <= options.keys():
+        raise InputError(f"{run / 'config.json'}: no options of a run in it")
+    return options
+
+
+def _mean(values: np.ndarray) -> Score:
+    return Score(float(values.mean()), *(mean_interval(values) or (None, None)))
+
+
+def write_table(rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Writes `comparison.md`, `.csv`, `.tex` and `.png` into `folder`; returns their paths."""
+    texts = {"md": as_markdown(rows), "csv": as_csv(rows), "tex": as_latex(rows)}
+    paths = []
+    for ending, text in texts.items():
+        paths.append(folder / f"comparison.{ending}")
+        with replacing(paths[-1]) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    paths.append(folder / "comparison.png")
+    with replacing(paths[-1]) as temporary:
+        draw(rows).savefig(temporary, dpi=130)
+    return paths
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Means and intervals in dB."""
+    lines = [f"| N | conditioned on | {' | '.join(HEADS.values())} | mixtures |", "| --- " * (len(HEADS) + 3) + "|"]
+    for row in rows:
+        cells = [_cell(score) for score in row.scores.values()]
+        lines.append(f"| {row.num_mix} | {row.condition} | {' | '.join(cells)} | {row.n} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(score: Score) -> str:
+    interval = "" if score.low is None else f" [{score.low:.2f}, {score.high:.2f}]"
+    return f"{score.mean:.2f}{interval}"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A column for each mean and for each end of its interval."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [column for name in HEADS for column in (name, f"{name}_low", f"{name}_high")]
+    writer.writerow(["num_mix", "condition", *columns, "n_scored", "run"])
+    for row in rows:
+        values = [value for score in row.scores.values() for value in (score.mean, score.low, score.high)]
+        writer.writerow([row.num_mix, row.condition, *values, row.n, row.run.name])
+    return text.getvalue()
+
+
+def as_latex(rows: Sequence[Row]) -> str:
+    """A `tabular` for the package booktabs, half of the interval behind each mean."""
+    lines = [rf"\begin{{tabular}}{{cl{'r' * len(HEADS)}}}", r"\toprule"]
+    lines += [rf"$N$ & conditioned on & {' & '.join(HEADS.values())} \\", r"\midrule"]
+    for number, row in enumerate(rows):
+        if number and row.num_mix != rows[number - 1].num_mix:
+            lines.append(r"\midrule")
+        cells = []
+        for score in row.scores.values():
+            half = "" if score.low is None else rf" \pm {(score.high - score.low) / 2:.2f}"
+            cells.append(f"${score.mean:.2f}{half}$")
+        lines.append(rf"{row.num_mix} & {row.condition} & {' & '.join(cells)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def draw(rows: Sequence[Row]) -> Figure:
+    """SDR, SIR and SAR of every row with their intervals, and the mixture's SDR as a line."""
+    names = ("sdr", "sir", "sar")
+    numbers = sorted({row.num_mix for row in rows})
+    figure = Figure(figsize=(1.5 + 4 * len(numbers), 4), layout="constrained")
+    for place, number in enumerate(numbers, 1):
+        axes = figure.add_subplot(1, len(numbers), place, title=f"{number} sources", ylabel="dB")
+        group = [row for row in rows if row.num_mix == number]
+        for n, row in enumerate(group):
+            at = np.arange(len(names)) + (n - (len(group) - 1) / 2) * 0.8 / len(group)
+            scores = [row.scores[name] for name in names]
+            means = [score.mean for score in scores]
+            spread = [[s.mean - (s.mean if s.low is None else s.low), (s.high or s.mean) - s.mean] for s in scores]
+            axes.bar(at, means, 0.8 / len(group), yerr=np.clip(np.transpose(spread), 0, None), label=row.condition)
+        mixture = group[0].scores["sdr_mixture"].mean
+        axes.plot([-0.45, 0.45], [mixture, mixture], color="black", linestyle=":", label="SDR of the mixture")
+        axes.set_xticks(range(len(names)), [HEADS[name] for name in names])
+        axes.grid(axis="y", alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=8)
+    return figure

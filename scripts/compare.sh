@@ -1,0 +1,64 @@
+#!/bin/sh
+# The paper's comparison: trains or goes on with runs conditioned on labels, on depth and on coloured clouds, evaluates
+# all on the same mixtures, and writes the table. What is trained already is taken as it is.
+#   ./scripts/compare.sh                                   label, depth, rgb-depth; 2 and 3 sources
+#   ./scripts/compare.sh --mixes 2 --conditions "label depth" --num_epoch 20
+# Options of its own: --mixes, --conditions, --test (list to evaluate on), --output (folder of the table), --prefix (of
+# the runs' names), --pretrained_depth and --pretrained_rgb (classifiers to start from). All others go to main.py.
+set -eu
+here=$(dirname "$0")
+python=$("$here/python.sh") || exit 2
+mixes="2 3" conditions="label depth rgb-depth" test=data/test.csv output=ckpt/comparison-table prefix=compare
+depth=models/resnet18_pretrained.pth rgb=models/resnet18_pretrained.pth
+ckpt=ckpt
+own=
+for word in "$@"; do # what is not ours stays in "$@"
+    shift
+    case ${own:-$word} in
+    --mixes) [ "$own" ] && mixes=$word ;;
+    --conditions) [ "$own" ] && conditions=$word ;;
+    --test) [ "$own" ] && test=$word ;;
+    --output) [ "$own" ] && output=$word ;;
+    --prefix) [ "$own" ] && prefix=$word ;;
+    --pretrained_depth) [ "$own" ] && depth=$word ;;
+    --pretrained_rgb) [ "$own" ] && rgb=$word ;;
+    *)
+        set -- "$@" "$word"
+        continue
+        ;;
+    esac
+    if [ "$own" ]; then own=; else own=$word; fi
+done
+[ -z "$own" ] || {
+    echo "error: $own needs a value" >&2
+    exit 2
+}
+
+runs=
+for mix in $mixes; do
+    first=
+    for condition in $conditions; do
+        case $condition in
+        label) choice="--arch_vision label" ;;
+        depth) choice="--rgbs_feature 0 --pretrained_vision $depth" ;;
+        rgb-depth) choice="--rgbs_feature 1 --pretrained_vision $rgb" ;;
+        *)
+            echo "error: --conditions: $condition is none of label, depth, rgb-depth" >&2
+            exit 2
+            ;;
+        esac
+        id=$prefix-$condition
+        echo "== $mix sources, conditioned on $condition =="
+        # shellcheck disable=SC2086
+        "$here/train.sh" --num_mix "$mix" "$@" --id "$id" --resume 1 $choice
+        run=$(basename "$(ls -td "$ckpt/$id-${mix}mix-"* | head -n 1)")
+        list="--list_val $test"
+        [ -z "$first" ] || list="--eval_list $ckpt/$first/metrics.csv"
+        # shellcheck disable=SC2086
+        "$here/test.sh" --num_mix "$mix" "$@" --id "$run" --num_val -1 $list
+        first=${first:-$run}
+        runs="$runs $ckpt/$run"
+    done
+done
+# shellcheck disable=SC2086
+exec "$python" "$here/compare.py" $runs --output "$output"
