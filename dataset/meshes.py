@@ -63,7 +63,7 @@ def upright(corners: np.ndarray) -> np.ndarray:
         width, height, depth = high - low
         scale = min(1 / height, MOST_WIDTH_M / max(width, depth))
         placed = (turned - [(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2]) * scale
-    if not np.isfinite(placed).all():
+    if not (scale > 0 and np.isfinite(placed).all()):
         raise InputError(f"a mesh of {width:.3g} x {depth:.3g} x {height:.3g} cannot be made 1 m high")
     return placed
 

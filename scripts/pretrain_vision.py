@@ -46,7 +46,7 @@ def main() -> int | None:
     output = Path(options.output)
     run = output.with_suffix("")
     seed_everything(options.seed)
-    with locked(run), StopSignals() as stop:
+    with locked(run, another="--output"), StopSignals() as stop:
         remove_leftovers(run)
         remove_leftovers_of(output)
         try:
