@@ -219,7 +219,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--num_epoch", type=whole(1), default=100, help="passes over the training clouds")
     add("--eval_epoch", type=whole(1), default=5, help="epochs from one test to the next")
     add("--batch_size", type=whole(2), default=16, help="clouds in a batch")
-    add("--optimizer", default="sgd", choices=["sgd", "adam"], help="SGD with momentum 0.9, or Adam")
+    add(
+        "--optimizer",
+        default="sgd",
+        choices=["sgd", "adam"],
+        help="SGD, momentum 0.9 (onecycle: 0.85 to 0.95), or Adam",
+    )
     add("--lr", type=real(0, exclusive=True), default=0.1, help="highest learning rate")
     add("--schedule", default="onecycle", choices=["onecycle", "cosine", "step"], help="of the learning rate")
     add("--lr_steps", type=whole(1), nargs="*", default=[], help="with step: epochs after which it drops to a tenth")

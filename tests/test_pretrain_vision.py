@@ -197,6 +197,9 @@ def test_killed_at_every_file(pretrain, tmp_path, monkeypatch):
             raise Killed
         replace(source, target)
 
+    parts.parent.mkdir()
+    for name in (".parts.0123456789abcdef.tmp.pth", ".another.0123456789abcdef.tmp.pth"):
+        (parts.parent / name).write_bytes(b"half")
     monkeypatch.setattr(files.os, "replace", replace_or_die)
     for k in range(1, 20):  # noqa: B007  (read by replace_or_die)
         count.clear()
@@ -208,6 +211,7 @@ def test_killed_at_every_file(pretrain, tmp_path, monkeypatch):
                 stored(path)
     assert k > 3
     same(parts, whole)
+    (parts.parent / name).unlink()  # another process may be writing it
     assert sorted(path.name for path in parts.parent.iterdir()) == ["parts", "parts.json", "parts.pth"]
     assert sorted(path.name for path in (parts.parent / "parts").iterdir()) == ["last.pth", "tensorboard"]
 
