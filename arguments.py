@@ -14,7 +14,7 @@ from models.separation_net import ACTIVATIONS, FRAME_POOLS
 from utils.errors import InputError
 from utils.files import read_json
 from utils.metrics import BSS_EVAL
-from utils.options import ArgumentParser, real, switch, whole
+from utils.options import ArgumentParser, check_unchanged, real, switch, whole
 from utils.results import is_empty
 from utils.spectrogram import LOG_BINS
 
@@ -335,15 +335,8 @@ def check_resumed(stored: dict, options: argparse.Namespace) -> None:
         InputError: with the options' names.
     """
     was = {**vars(build_parser().parse_args([])), **stored}  # an option that is newer than the run had its default
-    changed = [name for name, value in vars(options).items() if name not in MAY_CHANGE and was[name] != value]
-    changed += ["num_epoch"] if options.num_epoch < was["num_epoch"] else []
-    if changed:
-        differences = [f"--{name} {_shown(was[name])} (now {_shown(getattr(options, name))})" for name in changed]
-        raise InputError(f"--resume 1: the run was begun with {', '.join(differences)}")
-
-
-def _shown(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value) or '""'
+    fewer = options.num_epoch < was["num_epoch"]
+    check_unchanged(was, vars(options), MAY_CHANGE - {"num_epoch"} if fewer else MAY_CHANGE)
 
 
 def find_run(options: argparse.Namespace) -> Path:

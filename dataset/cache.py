@@ -1,4 +1,4 @@
-"""Recordings and clouds decoded once: a folder of memory-mapped arrays in front of the files themselves."""
+"""Recordings, clouds and meshes decoded once: a folder of memory-mapped arrays in front of the files themselves."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dataset.audio import cut_window, read_window, recording_length
+from dataset.meshes import read_surface
 from dataset.points import read_points
 from utils.errors import InputError, WriteError
 from utils.files import replacing
@@ -26,7 +27,7 @@ BLOCK = 2**20  # samples decoded at a time: memory does not grow with the record
 
 
 class Cache:
-    """Reads as `dataset.audio` and `dataset.points` do; with a folder, what was read once is kept there.
+    """Reads as `dataset.audio`, `points` and `meshes` do; with a folder, what was read once is kept there.
 
     An entry is a file named after the path, size and modification time of its source, in a folder named after the
     rate: a source that changes gets a new entry, and the old one is removed. Entries are made on first use, under a
@@ -35,6 +36,7 @@ class Cache:
 
         clouds/<..>/<path>.<size>.<time>.bin         xyz [3, P] float32, rgb [3, P] in the file's own type
         audio-<rate>/<..>/<path>.<size>.<time>.bin   wave [L] float32
+        meshes/<..>/<path>.<size>.<time>.bin         xyz [P, 3] float32
 
     Args:
         folder: of the cache; none or an empty name: every read goes to the files.
@@ -66,6 +68,12 @@ class Cache:
             return read_points(path)
         cloud = self._entry("clouds", path, _write_cloud, main="xyz")
         return cloud["xyz"].T, cloud["rgb"].T if "rgb" in cloud else None
+
+    def read_surface(self, path: str) -> np.ndarray:
+        """Points `[P, 3]` on a mesh; raises InputError as `dataset.meshes.read_surface`, WriteError."""
+        if self.folder is None:
+            return read_surface(path)
+        return self._entry("meshes", path, _write_surface, main="xyz")["xyz"]
 
     def _recording(self, path: str, rate_hz: int) -> np.ndarray:
         write = partial(_write_recording, rate_hz=rate_hz)
@@ -124,6 +132,12 @@ def _write_recording(file: BinaryIO, path: str, rate_hz: int) -> None:
     _write_header(file, ("wave", "<f4", (length,)))
     for start in range(0, length, BLOCK):
         file.write(read_window(path, start, min(BLOCK, length - start), rate_hz).tobytes())
+
+
+def _write_surface(file: BinaryIO, path: str) -> None:
+    xyz = read_surface(path)
+    _write_header(file, ("xyz", xyz.dtype.str, xyz.shape))
+    file.write(xyz.tobytes())
 
 
 def _write_cloud(file: BinaryIO, path: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,7 +43,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files that killed writers left anywhere below `folder`; nobody may be writing there."""
-    for path in list(folder.rglob(".*.tmp*")):
+    _remove_temporary(folder.rglob(".*.tmp*"))
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Removes the temporary files that killed writers of `path` left beside it; nobody may be writing it."""
+    _remove_temporary(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp*"))
+
+
+def _remove_temporary(paths: Iterable[Path]) -> None:
+    for path in list(paths):
         if TEMPORARY.fullmatch(path.name):
             with suppress(OSError):
                 path.unlink()

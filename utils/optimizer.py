@@ -1,8 +1,9 @@
-"""The optimiser: a learning rate for each net."""
+"""The optimiser: a learning rate for each net, and how it changes."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable
 
 import torch
@@ -25,6 +26,31 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, steps: list[int], epoch
     """The learning rates of an epoch, counted from 1: they drop to a tenth after each of the epochs `steps`."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * 0.1 ** sum(step < epoch for step in steps)
+
+
+def choose_schedule(
+    name: str, optimizer: torch.optim.Optimizer, steps: int, drops: list[int], done: int = 0
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The learning rate from step to step, that of the optimiser's groups at its highest.
+
+    Args:
+        name: `onecycle` rises for the first tenth and falls along a cosine, the momentum the other way; `cosine` falls
+            from the beginning; `step` drops to a tenth after each of `drops`.
+        steps: of the whole training.
+        drops: numbers of steps.
+        done: steps that were taken before, by the optimiser as it was saved then.
+    """
+    if name == "onecycle":
+        rise = min(0.9, max(0.1, 2.5 / steps))  # a tenth of the way, of very short ways more
+        highest = [group.get("max_lr", group["lr"]) for group in optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, highest, total_steps=steps, pct_start=rise, last_epoch=done - 1
+        )
+    factors = {
+        "cosine": lambda step: (1 + math.cos(math.pi * step / steps)) / 2,
+        "step": lambda step: 0.1 ** sum(drop <= step for drop in drops),
+    }
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factors[name], last_epoch=done - 1)
 
 
 def choose_optimizer(name: str, parameters: Iterable, beta1: float, weight_decay: float) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from utils.errors import InputError
@@ -50,6 +50,22 @@ def real(low: float, high: float = float("inf"), exclusive: bool = False) -> Cal
         return value
 
     return parse
+
+
+def check_unchanged(was: dict, options: dict, may_change: Collection[str]) -> None:
+    """Refuses to go on with a run, whose options were `was`, with others, except for those that may change.
+
+    Raises:
+        InputError: with the options' names.
+    """
+    changed = [name for name, value in options.items() if name not in may_change and was[name] != value]
+    if changed:
+        differences = [f"--{name} {_shown(was[name])} (now {_shown(options[name])})" for name in changed]
+        raise InputError(f"--resume 1: the run was begun with {', '.join(differences)}")
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value) or '""'
 
 
 def switch(text: str) -> int:

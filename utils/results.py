@@ -29,11 +29,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def write_config(run: Path, options: argparse.Namespace, device: torch.device, **about: str) -> None:
-    """Writes `config.json`: every option, the versions of what computes, the git commit, the device, and `about`."""
+    """Writes `config.json`: what `describe_run` tells, and `about`."""
+    write_json(run / "config.json", {**describe_run(options, device), **about})
+
+
+def describe_run(options: argparse.Namespace, device: torch.device) -> dict:
+    """Every option, the versions of what computes, the git commit and the device."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     versions |= {library.__name__: library.__version__ for library in (torch, np, mir_eval, matplotlib)}
-    content = {"options": vars(options), "versions": versions, "git_commit": git_commit(), "device": str(device)}
-    write_json(run / "config.json", {**content, **about})
+    return {"options": vars(options), "versions": versions, "git_commit": git_commit(), "device": str(device)}
 
 
 def is_empty(run: Path) -> bool:

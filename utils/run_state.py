@@ -90,7 +90,11 @@ class RunKeeper:
     optimizer: Optimizer
 
     def save(self) -> None:
-        """Writes `last.pth`, then at an epoch's end the files made from it.
+        """Writes `last.pth`, then at an epoch's end the files made from it; raises as `save_last`."""
+        write_outputs(self.run, self.save_last())
+
+    def save_last(self) -> dict:
+        """Writes `last.pth` alone; returns its content.
 
         Raises:
             InputError: a weight is NaN or infinite; nothing is written.
@@ -110,7 +114,7 @@ class RunKeeper:
                 f"not saved; {self.last_good()}"
             )
         checkpoint.save(content, self.run / LAST)
-        write_outputs(self.run, content)
+        return content
 
     def restore(self, content: dict) -> None:
         """Puts nets, optimiser and random generators back; `content` is that of `last.pth`."""
@@ -127,8 +131,8 @@ class RunKeeper:
         return f"the last good checkpoint is {self.run / LAST} (epoch {state.epoch}, iteration {state.iteration})"
 
 
-def read_last(run: Path, resume: bool, overwrite: bool) -> dict | None:
-    """The content of a run's `last.pth`; None if a new run begins in this folder.
+def read_last(run: Path, resume: bool, overwrite: bool, another: str = "--id") -> dict | None:
+    """The content of a run's `last.pth`; None if a new run begins in this folder, which the option `another` names.
 
     Raises:
         InputError: the folder holds something, and it is not said or not possible to go on from there.
@@ -138,13 +142,13 @@ def read_last(run: Path, resume: bool, overwrite: bool) -> dict | None:
     if not resume:
         raise InputError(
             f"{run}: already holds a run; --resume 1 goes on with it, --overwrite 1 writes over it, or choose "
-            "another --id"
+            f"another {another}"
         )
     if not (run / LAST).exists():
-        raise InputError(f"{run}: holds files but no {LAST} to resume from; choose another --id, or --overwrite 1")
+        raise InputError(f"{run}: holds files but no {LAST} to resume from; choose another {another}, or --overwrite 1")
     content = checkpoint.load(run / LAST)
     if content.get("format") != FORMAT:
-        raise InputError(f"{run / LAST}: not written by this version; choose another --id, or --overwrite 1")
+        raise InputError(f"{run / LAST}: not written by this version; choose another {another}, or --overwrite 1")
     return content
 
 
