@@ -31,7 +31,8 @@ class Score:
 
 @dataclass(frozen=True)
 class Row:
-    """A run in the table. condition: of CONDITIONS. n: mixtures scored. scores: of each of HEADS."""
+    """A run in the table. condition: of CONDITIONS. n: mixtures that all runs with as many sources scored, which the
+    means are of. scores: of each of HEADS."""
 
     run: Path
     num_mix: int
@@ -52,10 +53,12 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
     rows = []
     for _, group in groupby(sorted(runs, key=lambda run: key[run]), lambda run: key[run][0]):
         group = list(group)
-        for run, evaluation in zip(group, read_comparison(group).runs.values(), strict=True):
-            scored = evaluation.scored
-            if not scored:
-                raise InputError(f"{run}: not one of its mixtures was scored")
+        scored_by_all = [
+            pair for pair in read_comparison(group).pairs if all(mixture.score("sdr") is not None for mixture in pair)
+        ]
+        if not scored_by_all:
+            raise InputError(f"{', '.join(map(str, group))}: not one mixture was scored by all of them")
+        for run, scored in zip(group, zip(*scored_by_all, strict=True), strict=True):
             values = {name: [mixture.score(name) for mixture in scored] for name in HEADS if name != "improvement"}
             values["improvement"] = [mixture.improvement for mixture in scored]
             scores = {name: _mean(np.array(values[name])) for name in HEADS}

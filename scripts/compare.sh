@@ -19,6 +19,7 @@ for word in "$@"; do # what is not ours stays in "$@"
     --conditions) [ "$own" ] && conditions=$word ;;
     --test) [ "$own" ] && test=$word ;;
     --output) [ "$own" ] && output=$word ;;
+    --ckpt) [ "$own" ] && ckpt=$word ;;
     --prefix) [ "$own" ] && prefix=$word ;;
     --pretrained_depth) [ "$own" ] && depth=$word ;;
     --pretrained_rgb) [ "$own" ] && rgb=$word ;;
@@ -50,12 +51,12 @@ for mix in $mixes; do
         id=$prefix-$condition
         echo "== $mix sources, conditioned on $condition =="
         # shellcheck disable=SC2086
-        "$here/train.sh" --num_mix "$mix" "$@" --id "$id" --resume 1 $choice
+        "$here/train.sh" --num_mix "$mix" "$@" --ckpt "$ckpt" --id "$id" --resume 1 $choice
         run=$(basename "$(ls -td "$ckpt/$id-${mix}mix-"* | head -n 1)")
         list="--list_val $test"
         [ -z "$first" ] || list="--eval_list $ckpt/$first/metrics.csv"
         # shellcheck disable=SC2086
-        "$here/test.sh" --num_mix "$mix" "$@" --id "$run" --num_val -1 $list
+        "$here/test.sh" --num_mix "$mix" "$@" --ckpt "$ckpt" --id "$run" --num_val -1 $list
         first=${first:-$run}
         runs="$runs $ckpt/$run"
     done

@@ -35,7 +35,12 @@ def test_every_option_has_help_and_is_read():
     root = Path(__file__).parent.parent
     code = "".join(
         path.read_text()
-        for path in [root / "main.py", *(root / "models").rglob("*.py"), *(root / "utils").glob("*.py")]
+        for path in [
+            root / "main.py",
+            root / "evaluation.py",
+            *(root / "models").rglob("*.py"),
+            *(root / "utils").glob("*.py"),
+        ]
     )
     code += (root / "arguments.py").read_text().split("def check_options")[1]
     for action in build_parser()._actions:

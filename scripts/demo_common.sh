@@ -1,0 +1,51 @@
+# What the demo's scripts share; they source it with their command line: its options, set-up, data, classifiers, and the
+# options of the demo's model. Sets python, name, seed, data, train_options; changes to the repository's root.
+name=demo seed=0
+recordings=60 seconds=12 frames=12 bodies=160
+pretrain_epochs=8 epochs=11 repeats=2 drop=8
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick)
+        name=demo-quick
+        recordings=12 seconds=4 frames=2 bodies=10
+        pretrain_epochs=1 epochs=1 repeats=1 drop=1
+        ;;
+    --seed)
+        shift
+        seed=${1:-}
+        case $seed in '' | *[!0-9]*)
+            echo "error: --seed takes a whole number of 0 or more" >&2
+            exit 2
+            ;;
+        esac
+        ;;
+    *)
+        echo "error: unknown option $1; usage: $0 [--quick] [--seed N]" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+"$here/setup.sh"
+cd "$here/.."
+python=.venv/bin/python
+data=data/$name
+cloud_options="--voxel_size 0.05 --augment 0.2 --workers 0 --seed $seed"
+train_options="--list_train $data/train.csv --list_val $data/val.csv --optimizer adam --lr_sound 1e-3
+    --lr_synthesizer 1e-3 --lr_vision 1e-5 --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16
+    --audLen 16383 --weighted_loss 1 --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs
+    --lr_steps $drop --eval_epoch 6 --num_vis 0 $cloud_options"
+
+make_data() {
+    $python scripts/make_demo_data.py --output "$data" --seed "$seed" --overwrite 1 \
+        --recordings $recordings --seconds $seconds --frames $frames --bodies $bodies
+    $python scripts/create_index_files.py --seed "$seed" \
+        --root_audio "$data/audio" --root_frame "$data/frames" --path_output "$data"
+}
+
+# pretrain FILE RGBS_FEATURE
+pretrain() {
+    # shellcheck disable=SC2086
+    $python scripts/pretrain_vision.py --data "$data/bodies" --output "$1" --overwrite 1 --rgbs_feature "$2" \
+        --optimizer adam --lr 1e-3 --num_epoch $pretrain_epochs --eval_epoch 4 $cloud_options
+}

@@ -1,0 +1,17 @@
+#!/bin/sh
+# The paper's comparison on the demo's data: runs conditioned on labels, on depth and on coloured clouds, and their table.
+#   ./scripts/demo_compare.sh            at most half an hour on two CPU cores
+#   ./scripts/demo_compare.sh --quick    every step, too short to learn anything
+#   ./scripts/demo_compare.sh --seed 1   another data set and other initial weights
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/demo_common.sh"
+depth=ckpt/$name-seed$seed-classifier-depth.pth
+rgb=ckpt/$name-seed$seed-classifier.pth
+
+make_data
+[ -f "$depth" ] || pretrain "$depth" 0
+[ -f "$rgb" ] || pretrain "$rgb" 1
+# shellcheck disable=SC2086
+exec ./scripts/compare.sh --mixes 2 --prefix "$name-seed$seed-compare" --test "$data/test.csv" \
+    --pretrained_depth "$depth" --pretrained_rgb "$rgb" --output "ckpt/$name-seed$seed-comparison" $train_options
