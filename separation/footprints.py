@@ -21,6 +21,7 @@ PIECE_SHARE = 0.5  # the same; what is no musician and smaller may be a piece of
 TOP_M, WIDE_M = 0.95, 2.2  # a musician's top above the floor, and its width
 BULK_M = 0.4  # height of a musician without the lowest quarter and the highest tenth; of a music stand it is the desk's
 APART_M, LIKE_SHARE = 0.6, 0.35  # two musicians in one cluster: their centres, and how much smaller one may be
+CORE_SHARE = 0.5  # of one musician in a cluster of it and pieces; what is less is only the densest of a sparse cloud
 TOUCHING_M = 0.42  # the same, of those told to be two: halves of one musician are nearer
 NEIGHBOUR_M = 0.08  # voxels no farther apart are of one piece
 ARM_M = 1.0  # from a musician's footprint to the end of what is of one piece with it: a bow, a scroll
@@ -143,7 +144,8 @@ def _taken_apart(
         bodies = [p for p in parts if len(p) >= LIKE_SHARE * largest and not _why_not(voxels, height, p)]
         centres = [_centre(voxels, part) for part in bodies]
         are_musicians = len(bodies) > 1 and not cKDTree(centres).query_pairs(APART_M)
-        if are_musicians or len(bodies) == 1 < len(parts):
+        is_core = len(bodies) == 1 < len(parts) and largest >= CORE_SHARE * len(members)
+        if are_musicians or is_core:
             return [piece for part in parts for piece in _taken_apart(voxels, height, part, densities[level:])]
     return [members]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -75,3 +76,10 @@ def test_what_is_missing_is_named(data_tree, tmp_path):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert len(create_rows(audio, frames, 0)["train"]) == 27
+
+
+def test_half_written_recordings_are_passed_over(data_tree, tmp_path):
+    sounds = shutil.copytree(data_tree / "data" / "audio", tmp_path / "audio")
+    (sounds / "cello" / ".r99.0123456789abcdef.tmp.flac").touch()
+    rows = create_rows(sounds, data_tree / "data" / "frames", 0)
+    assert all("r99" not in row.audio_path for part in rows.values() for row in part)
