@@ -54,6 +54,12 @@ class Mixture:
         value = self.row.get(name, "")
         return float(value) if value else None
 
+    def check(self) -> None:
+        """Raises KeyError or ValueError if a column that a page shows is missing or no number."""
+        _ = self.index, self.made_of, self.instruments, self.row["rate_hz"], self.row["window_samples"]
+        for name in SCORE_COLUMNS:
+            self.score(name)
+
     @property
     def improvement(self) -> float | None:
         """Of the SDR, in dB."""
@@ -88,7 +94,7 @@ def read_evaluation(run: Path) -> Evaluation:
         with open(table, newline="", encoding="utf-8") as file:
             mixtures = [Mixture(row, folders.get(int(row["index"]))) for row in csv.DictReader(file)]
         for mixture in mixtures:
-            assert mixture.made_of and mixture.instruments and mixture.improvement != ""
+            mixture.check()
     except OSError as error:
         raise InputError(f"{table}: cannot be read ({error.strerror}); evaluate the run again") from error
     except (KeyError, ValueError, UnicodeDecodeError, csv.Error) as error:

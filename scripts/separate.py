@@ -100,6 +100,8 @@ def read_scene(options: argparse.Namespace) -> Scene:
         raise InputError(f"{options.scene}: {error}") from error
     for part in scene.left_out:
         say(f"{options.scene}: left out: {part.reason} ({part.num_points} points)")
+    if not scene.has_floor:
+        say(f"{options.scene}: no floor in sight; if there is one, perhaps another axis points up: --up z")
     say(f"{options.scene}: {len(scene.musicians)} musicians")
     return scene
 

@@ -9,32 +9,25 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
+from screenshot import DRAWN, start_browser, wait
 from test_reports import write_evaluation
 
 from reports.comparison import write_comparison_page
+from reports.recording_page import write_recording_page
 from reports.run_page import write_run_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pages are not tested")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no browser here, pages are not tested: apt-get install chromium chromium-driver"
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="no browser here, pages are not tested: apt-get install chromium chromium-driver",
 )
-FLAGS = [
-    *("--headless=new", "--no-sandbox", "--no-first-run", "--disable-sync", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-quic", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-    *("--window-size=1280,1000", "--force-device-scale-factor=1"),
-]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = start_browser()
     yield driver
     driver.quit()
 
@@ -69,17 +62,6 @@ def check_log(browser):
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert urls and all(url.startswith(("file:", "data:", "blob:")) for url in urls), urls
-
-
-def wait(browser, script, *arguments, seconds=20):
-    """The value of a script once it is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = browser.execute_script(script, *arguments)
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {script}")
 
 
 def click(browser, selector, number=0):
@@ -188,7 +170,7 @@ def test_a_row_stays_with_what_it_opened(page):
 
 def test_clouds_are_drawn(page):
     open_row(page, 0)
-    wait(page, "return [...document.querySelectorAll('.view')].every(v => v.dataset.drawn)")
+    wait(page, DRAWN)
     page.execute_script("document.querySelector('.view').scrollIntoView({block: 'center'})")
     time.sleep(0.5)
     pixels = picture(page, ".view")
@@ -226,5 +208,26 @@ def test_a_comparison(browser, runs):
     assert "second less first: SDR" in browser.find_element("id", "scores").text
     open_row(browser, 0)
     assert len(sounds(browser)) == 7
-    wait(browser, "return [...document.querySelectorAll('.view')].every(v => v.dataset.drawn)")
+    wait(browser, DRAWN)
+    check_log(browser)
+
+
+def test_the_page_of_a_scene(browser, tmp_path):
+    t = np.arange(2 * 22050) / 22050
+    for name, hz in (("song", 300), ("violin", 600), ("cello", 200)):
+        soundfile.write(tmp_path / f"{name}.wav", 0.3 * np.sin(2 * np.pi * hz * t), 22050)
+    stems = {name: tmp_path / f"{name}.wav" for name in ("violin", "cello")}
+    rng = np.random.default_rng(0)
+    clouds = {name: (rng.normal((n, 1, 0), 0.2, (500, 3)), rng.random((500, 3))) for n, name in enumerate(stems)}
+    page = write_recording_page(tmp_path / "report", tmp_path / "song.wav", stems, clouds, is_scene=True, about=["a"])
+    load(browser, page)
+    wait(browser, "return [...document.querySelectorAll('audio')].every(a => a.readyState >= 3)")
+    assert [figure.text for figure in browser.find_elements("css selector", ".track figcaption")] == ["mixture", *stems]
+    assert len(browser.find_elements("css selector", ".area.wave img")) == 3
+    click(browser, ".play")
+    wait(browser, "return document.querySelector('audio').currentTime > 0.3")
+    click(browser, ".track figcaption button", 2)
+    wait(browser, "return document.querySelectorAll('audio')[2].currentTime > 0.3")
+    wait(browser, DRAWN)
+    assert len(browser.find_elements("css selector", ".view")) == 1
     check_log(browser)
