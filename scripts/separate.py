@@ -37,7 +37,7 @@ def main() -> None:
     with open_recording(str(options.mixture)) as recording:
         separator = Separator.from_run(options.run, options.device)
         if options.scene:
-            scene = read_scene(options)
+            scene, unit = read_scene(options)
             clouds = [[(cloud_for_model(musician), musician.rgb)] for musician in scene.musicians]
         elif options.labels:
             clouds = options.labels
@@ -59,7 +59,7 @@ def main() -> None:
     for path, level_db in zip([*stems.values(), *residual.values()], levels_db, strict=False):
         say(f"{path}: {level_db:.1f} dB of the recording's energy")
     if options.scene:
-        write_scene(scene, stems, options.output)
+        write_scene(scene, stems, options.output, capture=options.scene, unit_of_capture=unit, up_of_capture=options.up)
         say(f"{options.output / 'scene.json'}, {options.output / 'scene.png'}: where they stand")
         shown = {name: (musician.xyz, musician.rgb) for name, musician in zip(names, scene.musicians, strict=True)}
     elif options.labels:
@@ -90,8 +90,8 @@ def read_source(separator: Separator, path: str, number: int, options: argparse.
     return clouds
 
 
-def read_scene(options: argparse.Namespace) -> Scene:
-    """The musicians in one capture of all of them."""
+def read_scene(options: argparse.Namespace) -> tuple[Scene, str]:
+    """The musicians in one capture of all of them, and the unit that it was in."""
     capture = read_capture(options.scene, options.up)
     tell_capture(options.scene, capture)
     try:
@@ -103,7 +103,7 @@ def read_scene(options: argparse.Namespace) -> Scene:
     if not scene.has_floor:
         say(f"{options.scene}: no floor in sight; if there is one, perhaps another axis points up: --up z")
     say(f"{options.scene}: {len(scene.musicians)} musicians")
-    return scene
+    return scene, capture.unit
 
 
 def tell_capture(path: str, capture: Capture) -> None:

@@ -15,11 +15,12 @@ def scene_files(folder: Path, names: list[str]) -> list[Path]:
     return [folder / "scene.json", folder / "scene.png", *(folder / f"{name}.ply" for name in names)]
 
 
-def write_scene(scene: Scene, stems: dict[str, Path], folder: Path) -> None:
+def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: str) -> None:
     """Writes `scene.json`, `scene.png` and a PLY file of each musician.
 
     Args:
         stems: name -> file of the stem, of the musicians from left to right.
+        about: what else `scene.json` is to hold of the capture.
 
     Raises:
         WriteError: the folder cannot be written.
@@ -44,7 +45,8 @@ def write_scene(scene: Scene, stems: dict[str, Path], folder: Path) -> None:
     write_json(
         folder / "scene.json",
         {
-            "axes": "x to the right, y up, z towards the viewer",
+            **about,
+            "axes": "metres; x to the right, y up, z towards the viewer",
             "floor_height_m": round(scene.floor_height_m, 4) if scene.has_floor else None,
             "sources": sources,
         },

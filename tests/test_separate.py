@@ -238,6 +238,7 @@ def test_a_scene(run, tmp_path, open3d, scale):
         own = np.abs(rgb * 255 - 50 * number).max(axis=1) < 1
         assert own.mean() > 0.98
         assert soundfile.info(out / source["stem"]).frames == soundfile.info("song.wav").frames
+    assert described["unit_of_capture"] == ("m" if scale == 1 else "mm") and described["up_of_capture"] == "y"
     assert [source["stem"] for source in described["sources"]] == ["source1.wav", "source2.wav", "source3.wav"]
     assert (out / "scene.png").stat().st_size > 5000
 
