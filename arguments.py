@@ -227,7 +227,8 @@ def check_options(options: argparse.Namespace) -> None:
     if options.arch_vision == "label" and options.num_frames > 1:
         raise InputError("--arch_vision label looks at no frames: leave --num_frames at 1")
     if options.instruments and options.arch_vision != "label":
-        raise InputError("--instruments are for --arch_vision label; clouds need no names")
+        names = " ".join(options.instruments)
+        raise InputError(f"--instruments {names}: they are for --arch_vision label; clouds need no names")
     if options.num_gpus > 1:
         raise InputError(f"--num_gpus {options.num_gpus}: training on more than one GPU is not available yet")
     if options.mode == "train" and options.batch_size_per_gpu * options.num_frames < 2:

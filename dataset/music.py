@@ -172,7 +172,9 @@ class MUSICMixDataset(Dataset):
     def _check_rows(self) -> None:
         if len(self.rows) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
-            raise InputError(f"{listed}: holds {len(self.rows)} recordings, a mixture needs {self.num_mix}")
+            raise InputError(
+                f"{listed}: holds {len(self.rows)} recordings, a mixture needs {self.num_mix}; lower --num_mix or add some"
+            )
         if self.distinct and len(self.by_instrument) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
             raise InputError(

@@ -356,6 +356,9 @@ def test_lists(tmp_path, monkeypatch, name, text, expected):
 # Command lines: every option with values out of its range; those that name files come with what is at the path.
 OUT_OF_RANGE = {
     "num_mix": ["1", "-1", "two", "2.5", "", "5"],
+    "instruments": ["flute"],  # without a label net
+    "distinct": ["2", "-1", "yes"],
+    "conditioning_report": ["2", "-1", "yes"],
     "arch_sound": ["unet4", ""],
     "arch_vision": ["resnet18"],
     "arch_synthesizer": ["concat"],

@@ -110,7 +110,9 @@ def test_what_it_does_not_know_is_told(tree, run, tmp_path):
     fails_in_one_line(main(tree[0], *bare), "--instruments must name them")
     frames = main(tree[0], *TRAIN, "--arch_vision", "label", "--num_frames", "3")
     fails_in_one_line(frames, "--arch_vision label looks at no frames")
-    fails_in_one_line(main(tree[0], *TRAIN, "--instruments", "cello"), "--instruments are for --arch_vision label")
+    fails_in_one_line(
+        main(tree[0], *TRAIN, "--instruments", "cello"), "--instruments cello: they are for --arch_vision label"
+    )
 
 
 def test_a_recording_is_separated_by_names(tree, run, tmp_path):

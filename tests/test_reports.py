@@ -32,7 +32,7 @@ from utils.errors import InputError, WriteError
 from utils.metrics import Scores
 from utils.results import EvaluationTable, new_history, record
 from utils.spectrogram import stft, warp
-from utils.visuals import write_separation
+from utils.visuals import draw_separation, write_separation
 
 RATE, LENGTH = 11025, 16383
 PAIRS = [("cello", "violin"), ("guitar", "cello"), ("violin", "guitar"), ("cello", "violin"), ("violin", "cello")]
@@ -41,15 +41,15 @@ PAIRS = [("cello", "violin"), ("guitar", "cello"), ("violin", "guitar"), ("cello
 def write_mixture(folder, rng):
     """What an evaluation draws of a mixture of two."""
     sources = 0.1 * rng.standard_normal((2, LENGTH)).astype(np.float32)
-    waves = {"mix": sources.sum(0), **{f"{part}{n + 1}": sources[n] for n in (0, 1) for part in ("gt", "pred")}}
-    pictures = {name: rng.random((256, 64)) for name in ("mix", "gtamp1", "gtamp2", "predamp1", "predamp2")}
-    masks = {name: rng.random((256, 64)) for name in ("gtmask1", "gtmask2", "predmask1", "predmask2", "weight")}
-    clouds = {}
+    clouds = []
     for n in (1, 2):
-        clouds[f"point{n}_frame1"] = folder.parents[1] / f"cloud{n}.ply"
+        clouds.append([folder.parents[1] / f"cloud{n}.ply"])
         xyz = rng.normal(0, 0.2, (5000, 3)) + (0, 1, 0)
-        write_cloud(clouds[f"point{n}_frame1"], xyz, rng.integers(0, 256, (5000, 3)))
-    write_separation(folder, RATE, waves, pictures, masks, clouds)
+        write_cloud(clouds[-1][0], xyz, rng.integers(0, 256, (5000, 3)))
+    magnitude, weight, masks = rng.random((256, 64)), rng.random((256, 64)), rng.random((2, 256, 64))
+    write_separation(
+        folder, draw_separation(RATE, sources.sum(0), sources, sources, magnitude, weight, masks, masks, clouds)
+    )
 
 
 def write_evaluation(run, sdr, drawn=5, unscored=(), starts=range(5)):
@@ -125,14 +125,11 @@ def test_a_page_of_forty_mixtures_is_small(tmp_path):
     """Two sources as the default model hears them: windows of six seconds, 256 frames; clouds of 4,000 points."""
     sources = np.stack([voices.recording(name, 6, np.random.default_rng(0)) for name in ("cello", "violin")])[:, :65280]
     magnitude = warp(stft(torch.from_numpy(sources), 1022, 256).abs().unsqueeze(1))[:, 0].numpy()
-    masks = magnitude > magnitude[::-1]
-    waves, magnitudes, pictures = {"mix": sources.sum(0)}, {"mix": magnitude.sum(0)}, {}
-    for n in (0, 1):
-        waves |= {f"gt{n + 1}": sources[n], f"pred{n + 1}": sources[n]}
-        magnitudes |= {f"{part}amp{n + 1}": masks[n] * magnitude.sum(0) for part in ("gt", "pred")}
-        pictures |= {f"{part}mask{n + 1}": masks[n] for part in ("gt", "pred")}
     run = write_evaluation(tmp_path / "one", 3.0, drawn=1)
-    write_separation(next((run / "visualization").iterdir()), RATE, waves, magnitudes, pictures, {})
+    masks, folder = (magnitude > magnitude[::-1]).astype(np.float32), next((run / "visualization").iterdir())
+    clouds = [[tmp_path / "one" / f"cloud{n}.ply"] for n in (1, 2)]
+    mixture = sources.sum(0), sources, sources, magnitude.sum(0), magnitude[0], masks, masks
+    write_separation(folder, draw_separation(RATE, *mixture, clouds))
     page = write_run_page(run)
     media = sum(path.stat().st_size for path in page.parent.rglob("mixtures/*/*"))
     rest = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file()) - media
