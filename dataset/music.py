@@ -173,7 +173,7 @@ class MUSICMixDataset(Dataset):
         if len(self.rows) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
             raise InputError(
-                f"{listed}: holds {len(self.rows)} recordings, a mixture needs {self.num_mix}; lower --num_mix or add some"
+                f"{listed}: holds {len(self.rows)} recordings, a mixture needs {self.num_mix}; lower --num_mix"
             )
         if self.distinct and len(self.by_instrument) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
