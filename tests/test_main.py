@@ -314,3 +314,17 @@ def test_three_sources_two_frames_ratio_masks(tree):
     assert result.returncode == 0, result.stderr
     (folder,) = (tree[0] / "ckpt").glob("corner-3mix-rgb_depth-sparseresnet18-*-ratio-*")
     assert (next((folder / "visualization").iterdir()) / "point3_frame2.ply").exists()
+
+
+def test_four_sources_three_frames(tree):
+    """More than the paper's; with three instruments at hand, two sources are of the same one."""
+    options = ["--id", "four", "--num_mix", "4", "--num_frames", "3", "--distinct", "0", "--dup_trainset", "1"]
+    result = main(tree[0], *options, "--num_epoch", "1", "--num_val", "2", "--num_vis", "1")
+    assert result.returncode == 0, result.stderr
+    (folder,) = (tree[0] / "ckpt").glob("four-4mix-*-frames3stride1-*")
+    assert (next((folder / "visualization").iterdir()) / "point4_frame3.ply").exists()
+    summary = json.loads((folder / "metrics.json").read_text())
+    assert (
+        set(summary["by_likeness"]) <= {"same_instrument"}
+        and len(next(iter(summary["per_combination"])).split("+")) == 4
+    )
