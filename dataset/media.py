@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 import soundfile
-import soxr
 
 from utils.errors import InputError, WriteError
 from utils.files import replacing
+from utils.resampling import resample
 
 FORMATS = {"flac": "PCM_16", "wav": "PCM_16", "mp3": "MPEG_LAYER_III", "ogg": "VORBIS"}
 WHOLE_SHARE = 0.9  # of the length a header tells of, which is an estimate in some formats
@@ -55,29 +56,39 @@ def mono_blocks(path: str, rate_hz: int) -> Iterator[np.ndarray]:
         stream = container.streams.best("audio")
         if stream is None:
             raise InputError(f"{path}: holds no sound")
-        resampler, own_rate, samples = None, 0, 0
-        for frame in container.decode(stream):
-            if resampler is None:
-                own_rate = frame.sample_rate
-                resampler = soxr.ResampleStream(own_rate, rate_hz, 1, dtype="float32", quality="VHQ")
-            if frame.sample_rate != own_rate:
-                raise InputError(f"{path}: its sampling rate changes from {own_rate} to {frame.sample_rate} Hz")
-            wave = _mono(frame)
-            if not np.isfinite(wave).all():
-                raise InputError(f"{path}: holds NaN or infinite samples")
-            samples += len(wave)
-            block = resampler.resample_chunk(wave)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is None:
+            raise InputError(f"{path}: holds no sound")
+        waves = _waves(path, chain([first], frames), first.sample_rate, _seconds(container, stream))
+        for block in resample(waves, first.sample_rate, rate_hz):
             if len(block):
                 yield block
-        seconds = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
+
+
+def _waves(path: str, frames: Iterable[av.AudioFrame], rate_hz: int, told_s: float) -> Iterator[np.ndarray]:
+    """The frames' mono waves `[samples]`; at their end raises InputError if the header told of much more, `told_s`."""
+    samples = 0
+    for frame in frames:
+        if frame.sample_rate != rate_hz:
+            raise InputError(f"{path}: its sampling rate changes from {rate_hz} to {frame.sample_rate} Hz")
+        wave = _mono(frame)
+        if not np.isfinite(wave).all():
+            raise InputError(f"{path}: holds NaN or infinite samples")
+        samples += len(wave)
+        yield wave
     if not samples:
         raise InputError(f"{path}: holds no sound")
-    if samples < WHOLE_SHARE * seconds * own_rate:
+    if samples < WHOLE_SHARE * told_s * rate_hz:
         raise InputError(
-            f"{path}: ends after {samples / own_rate:.1f} of the {seconds:.1f} s that its header tells of; the file is "
+            f"{path}: ends after {samples / rate_hz:.1f} of the {told_s:.1f} s that its header tells of; the file is "
             "truncated"
         )
-    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _seconds(container: av.container.InputContainer, stream: av.AudioStream) -> float:
+    """The length that the header tells of."""
+    return float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
