@@ -10,12 +10,12 @@ import torch
 
 from models import CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
 from models.backend import BACKENDS
-from models.separation_net import ACTIVATIONS, FRAME_POOLS
+from models.separation_net import ACTIVATIONS, AMP, FRAME_POOLS
 from utils.errors import InputError
 from utils.files import read_json
 from utils.metrics import BSS_EVAL
-from utils.options import ArgumentParser, check_unchanged, real, switch, whole
-from utils.results import is_empty
+from utils.options import ArgumentParser, real, switch, whole
+from utils.progress import say
 from utils.spectrogram import LOG_BINS
 
 # What a trained model cannot do without: a run's config.json holds these and evaluation takes them from there.
@@ -29,20 +29,6 @@ MODEL_OPTIONS = [
 
 # What separates a recording as the run was trained: the model's options and those that go with them.
 SEPARATION_OPTIONS = [*MODEL_OPTIONS, "audLen", "mask_thres", "num_mix"]
-
-# The model whose weights were published, in a folder without config.json: the options of scripts/test.sh.
-PUBLISHED_OPTIONS = {
-    **{"num_mix": 2, "binary_mask": 1, "loss": "bce", "weighted_loss": 1, "log_freq": 1, "num_channels": 16},
-    **{"num_frames": 1, "stride_frames": 15, "rgbs_feature": 1},
-}
-NETS = ("sound", "vision", "synthesizer")
-
-# What may differ when a run goes on: where and how it is computed, shown and saved, not what comes out.
-MAY_CHANGE = {
-    *("id", "mode", "ckpt", "overwrite", "resume", "save_iter", "skip_bad_samples", "num_epoch"),
-    *("device", "sparse_backend", "workers", "cache"),
-    *("frameRate", "disp_iter", "num_vis", "tensorboard", "bss_eval", "conditioning_report"),
-}
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -69,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data_options(parser.add_argument_group("data"))
     _add_run_options(parser.add_argument_group("run"))
     _add_training_options(parser.add_argument_group("training"))
+    _add_cost_options(parser.add_argument_group("cost of training"))
     return parser
 
 
@@ -115,9 +102,8 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--num_gpus", type=whole(1), default=1, help="GPUs to train on; more than one is not available yet")
     add("--batch_size_per_gpu", type=whole(1), default=32, help="B, mixtures in a batch on one device")
-    add("--workers", type=whole(0), default=32, help="processes that load data; 0: none beside the main one")
+    add("--workers", type=whole(0), default=32, help="processes that load data for each device; 0: none")
     add("--cache", default="", help="folder that keeps recordings and clouds decoded, filled on first use; none: off")
     add("--num_val", type=whole(-1), default=-1, help="validation mixtures; -1: one for every row of the list")
     add(
@@ -149,6 +135,12 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         default="auto",
         choices=["auto", "cuda", "cpu", "mps"],
         help="auto: cuda, else mps, else cpu",
+    )
+    add(
+        "--num_gpus",
+        type=whole(1),
+        default=1,
+        help="GPUs of this machine to work on, each with a process and batches of its own; with --device cpu processes",
     )
     add(
         "--sparse_backend",
@@ -212,6 +204,26 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_cost_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--amp",
+        default="no",
+        choices=list(AMP),
+        help="precision of the U-Net in training; everything else, and evaluation, is float32",
+    )
+    add("--channels_last", type=switch, default=0, help="1: the U-Net with channels innermost in memory")
+    add("--compile", type=switch, default=0, help="1: the U-Net through torch.compile")
+    add(
+        "--grad_checkpoint",
+        type=switch,
+        default=0,
+        help="1: less memory; the U-Net's forward is done again in backward",
+    )
+    add("--accumulate", type=whole(1), default=1, help="batches of each device that make one step of the optimiser")
+    add("--sync_bn", type=switch, default=0, help="1: batch norm over the batches of all devices, not of each")
+
+
 def check_options(options: argparse.Namespace) -> None:
     """Refuses options that contradict each other.
 
@@ -229,8 +241,8 @@ def check_options(options: argparse.Namespace) -> None:
     if options.instruments and options.arch_vision != "label":
         names = " ".join(options.instruments)
         raise InputError(f"--instruments {names}: they are for --arch_vision label; clouds need no names")
-    if options.num_gpus > 1:
-        raise InputError(f"--num_gpus {options.num_gpus}: training on more than one GPU is not available yet")
+    if options.amp == "fp16" and options.device == "mps":
+        raise InputError("--amp fp16 is for cuda and cpu; on mps use --amp bf16 or no")
     if options.mode == "train" and options.batch_size_per_gpu * options.num_frames < 2:
         raise InputError("--batch_size_per_gpu 1 with --num_frames 1: batch normalisation needs two clouds to train")
     if options.stft_frame // 2 >= options.audLen:
@@ -272,28 +284,7 @@ def take_model_options(options: argparse.Namespace) -> None:
     changed = {name: value for name, value in stored.items() if value != getattr(options, name)}
     vars(options).update(changed)
     if changed:
-        print(f"as the run was trained: {' '.join(f'--{name} {value}' for name, value in changed.items())}")
-
-
-def run_options(run: Path) -> argparse.Namespace:
-    """The options to separate with what is in a run's folder: its `config.json`, or else the published model's.
-
-    `weights_sound`, `weights_vision` and `weights_synthesizer` name its best weights.
-
-    Raises:
-        InputError: no such folder, or its `config.json` is damaged.
-    """
-    if not run.is_dir():
-        raise InputError(f"{run}: no such folder; expected one with sound_best.pth, vision_best.pth, ... of a run")
-    options, config = build_parser().parse_args([]), run / "config.json"
-    vars(options).update(stored_options(config, SEPARATION_OPTIONS) if config.exists() else PUBLISHED_OPTIONS)
-    vars(options).update(weights_of(run))
-    return options
-
-
-def weights_of(run: Path) -> dict[str, str]:
-    """The options `weights_sound`, ... that name the best weights in a run's folder."""
-    return {f"weights_{net}": str(run / f"{net}_best.pth") for net in NETS}
+        say(f"as the run was trained: {' '.join(f'--{name} {value}' for name, value in changed.items())}")
 
 
 def stored_options(config: Path, names: list[str]) -> dict:
@@ -325,45 +316,3 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: no such device here; PyTorch finds {[d for d in available if available[d]]}"
         )
     return torch.device(name)
-
-
-def check_resumed(stored: dict, options: argparse.Namespace) -> None:
-    """Refuses to go on with a run, whose options were `stored`, with options that would change its result.
-
-    More epochs than before are no such change, fewer are.
-
-    Raises:
-        InputError: with the options' names.
-    """
-    was = {**vars(build_parser().parse_args([])), **stored}  # an option that is newer than the run had its default
-    fewer = options.num_epoch < was["num_epoch"]
-    check_unchanged(was, vars(options), MAY_CHANGE - {"num_epoch"} if fewer else MAY_CHANGE)
-
-
-def find_run(options: argparse.Namespace) -> Path:
-    """The folder of the run to train or evaluate; to resume, that of the same run with fewer epochs if it has none."""
-    if options.mode == "eval":
-        return Path(options.ckpt) / options.id
-    run = Path(options.ckpt) / run_name(options)
-    if options.resume and is_empty(run):
-        name = run.name.removesuffix(str(options.num_epoch))
-        shorter = [path.parent for path in run.parent.glob("*/last.pth") if path.parent.name.startswith(name)]
-        epochs = {int(epochs): path for path in shorter if (epochs := path.name.removeprefix(name)).isdecimal()}
-        return max(((n, path) for n, path in epochs.items() if n < options.num_epoch), default=(0, run))[1]
-    return run
-
-
-def run_name(options: argparse.Namespace) -> str:
-    """The folder of a training run: the options that make it what it is."""
-    parts = [f"{options.num_mix}mix", "rgb_depth" if options.rgbs_feature else "only_depth"]
-    if options.id:
-        parts.insert(0, options.id)
-    if options.log_freq:
-        parts.append("LogFreq")
-    parts += [options.arch_vision, options.arch_sound, options.arch_synthesizer]
-    parts += [f"frames{options.num_frames}stride{options.stride_frames}", options.frame_pool]
-    parts.append("binary" if options.binary_mask else "ratio")
-    if options.weighted_loss:
-        parts.append("weightedLoss")
-    parts += [f"channels{options.num_channels}", f"epoch{options.num_epoch}"]
-    return "-".join(parts)

@@ -1,4 +1,4 @@
-"""An evaluation: every mixture of a list separated, scored, and some of them drawn."""
+"""An evaluation: every mixture of a list separated, scored, and some of them drawn; by one process or several."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dataset.points import load_voxels
 from models import SeparationNet
 from models.separation_net import Separation
 from utils.conditioning import Conditioning, format_conditioning
+from utils.distributed import from_main, gathered, is_main, share_buffers
 from utils.metrics import Scores, score
 from utils.progress import Progress, say
 from utils.results import EvaluationTable, replacing_visuals
@@ -34,19 +35,26 @@ def evaluate(
 ) -> tuple[dict, dict[str, Shown]]:
     """Separates and scores every mixture of the list and writes the results into `run`.
 
+    Several processes share the mixtures out; the first gathers and writes.
+
     Returns:
-        Their summary, and the mixtures to log: name -> what there is to hear and see of it.
+        Their summary, and the mixtures to log: name -> what there is to hear and see of it; in the first process alone.
     """
+    share_buffers(model)
     with replacing_visuals(run) as visuals:
         means = class_means(model, options) if options.conditioning_report and not options.instruments else None
         conditioning = Conditioning(means) if options.conditioning_report else None
-        table, shown = separate_and_score(model, loader, visuals, options, conditioning)
+        shares = gathered(separate_and_score(model, loader, visuals, options, conditioning))
+        if is_main():
+            table, shown, conditioning = joined_shares(shares, visuals, loader, options)
+    if not is_main():
+        return from_main(None), {}
     about |= {name: getattr(options, name) for name in EVALUATED_ON}
     if conditioning:
         about["conditioning"] = conditioning.summary()
         say(format_conditioning(about["conditioning"]))
     table.write(run, **about)
-    return table.summary(), shown
+    return from_main(table.summary()), shown
 
 
 @torch.no_grad()
@@ -56,11 +64,11 @@ def separate_and_score(
     visuals: Path,
     options: argparse.Namespace,
     conditioning: Conditioning | None = None,
-) -> tuple[EvaluationTable, dict[str, Shown]]:
-    """The scores of every mixture; the first `num_vis` are written, each in a folder of `visuals`.
+) -> tuple[EvaluationTable, dict[str, Shown], Conditioning | None]:
+    """The scores of this process's mixtures; the list's first `num_vis` are written, each in a folder of `visuals`.
 
-    The first `LOGGED_MIXTURES` are returned for the log, under the names of those folders. `conditioning` collects what
-    becomes of mixtures and clouds.
+    Mixtures to log, the list's first `LOGGED_MIXTURES`, are returned under the names of those folders, and in other
+    processes than the first those to write too. `conditioning` collects what becomes of mixtures and clouds.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -78,18 +86,40 @@ def separate_and_score(
         if conditioning:
             look_into(conditioning, model, batch, result, estimates, scores)
         for b, draws in enumerate(batch.draws):
-            made_of = {"index": batch.indices[b], **describe(draws, options.audLen, options.audRate)}
-            table.add(made_of, scores[b])
-            if len(table.rows) <= max(options.num_vis, num_logged):
+            index = batch.indices[b]
+            table.add({"index": index, **describe(draws, options.audLen, options.audRate)}, scores[b])
+            if index < max(options.num_vis, num_logged):
                 names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
-                name = f"{batch.indices[b]:04d}_{names}"
+                name = f"{index:04d}_{names}"
                 one = show(model, batch, result, estimates, b, options.audRate)
-                if len(table.rows) <= options.num_vis:
+                if index < options.num_vis and is_main():
                     write_separation(visuals / name, one)
-                if len(table.rows) <= num_logged:
+                if index < num_logged or not is_main():
                     shown[name] = one
     table.left_out = loader.left_out
-    return table, shown
+    return table, shown, conditioning
+
+
+def joined_shares(
+    shares: list[tuple[EvaluationTable, dict[str, Shown], Conditioning | None]],
+    visuals: Path,
+    loader: BatchLoader,
+    options: argparse.Namespace,
+) -> tuple[EvaluationTable, dict[str, Shown], Conditioning | None]:
+    """What all processes found, the first one's first; writes the mixtures that it did not separate itself."""
+    (table, shown, conditioning), *others = shares
+    for other, more, report in others:
+        table.merge(other)
+        for error in other.left_out:
+            loader.skipped.add(error)
+        for name, one in more.items():
+            if int(name[:4]) < options.num_vis:
+                write_separation(visuals / name, one)
+        shown |= more
+        if conditioning:
+            conditioning.merge(report)
+    logged = sorted(shown)[:LOGGED_MIXTURES] if options.tensorboard else []
+    return table, {name: shown[name] for name in logged}, conditioning
 
 
 def look_into(
@@ -132,7 +162,7 @@ def class_means(model: SeparationNet, options: argparse.Namespace) -> dict[str, 
             settings = (options.voxel_size, bool(options.rgbs_feature), None, rng)
             voxels = collate_clouds([load_voxels(row.frame_path(frame), *settings) for frame in frames])
             features.append(model.look([part.to(device) for part in voxels], num_mixtures=1)[0])
-        means[instrument] = torch.stack(features).mean(dim=0)
+        means[instrument] = torch.stack(features).mean(dim=0).cpu()
     return means
 
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
+import sys
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from arguments import (
-    MAY_CHANGE,
-    NETS,
-    SEPARATION_OPTIONS,
-    check_resumed,
-    choose_device,
-    find_run,
-    parse_arguments,
-    weights_of,
-)
+from arguments import SEPARATION_OPTIONS, choose_device, parse_arguments
 from dataset.eval_list import read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
@@ -28,10 +21,24 @@ from evaluation import EVALUATED_ON, evaluate
 from models import SeparationNet, build_separation_net, start_from_classifier
 from models.backend import choose_engine, engine_name
 from reports.run_page import write_run_page
+from run_folder import MAY_CHANGE, NETS, check_resumed, find_run, weights_of
+from training import Trainer
+from utils.distributed import (
+    LostProcessError,
+    from_main,
+    is_launched,
+    is_main,
+    is_restart,
+    joined,
+    main_only,
+    wait_for_all,
+    world_size,
+)
 from utils.errors import InputError, run_command
 from utils.files import remove_leftovers
+from utils.launch import launch
 from utils.lock import locked
-from utils.optimizer import build_optimizer, set_learning_rates
+from utils.optimizer import set_learning_rates
 from utils.progress import Progress, say
 from utils.results import format_summary, remove_results, write_config
 from utils.run_state import RunKeeper, RunState, best_epoch, finish_outputs, note_lists, read_last
@@ -43,53 +50,80 @@ from utils.tensorboard_log import METRICS, TensorBoardLog
 
 def main() -> int | None:
     options = parse_arguments()
+    device = choose_device(options.device)
+    if options.num_gpus > 1 and not is_launched():
+        check_devices(options, device)
+        return launch(__file__, sys.argv[1:], options.num_gpus)
     seed_everything(options.seed)
-    run = find_run(options)
-    with locked(run), StopSignals() as stop:
-        remove_leftovers(run)
+    with StopSignals() as stop:
         try:
-            work = train if options.mode == "train" else evaluate_run
-            work(options, run, stop)
+            with joined(device.type):
+                options.num_gpus = world_size()
+                run = find_run(options)
+                with locked(run) if is_main() else nullcontext():
+                    work = train if options.mode == "train" else evaluate_run
+                    work(options, run, device, stop)
         except Stopped as stopped:
             say(f"stopped by {stopped}")
             return 128 + stopped.number
+        except LostProcessError:
+            if stop.number is None:
+                raise
+            return 128 + stop.number  # the others stopped too
     return None
 
 
-def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
+def check_devices(options: argparse.Namespace, device: torch.device) -> None:
+    """Refuses `--num_gpus` processes where there are not as many GPUs, unless the CPU is asked for by name.
+
+    Raises:
+        InputError: it says how many there are.
+    """
+    found = torch.cuda.device_count() if device.type == "cuda" else 0
+    if options.num_gpus > found and options.device != "cpu":
+        raise InputError(
+            f"--num_gpus {options.num_gpus}: PyTorch finds {found} here; --device cpu works with as many processes "
+            "on the CPU"
+        )
+
+
+def train(options: argparse.Namespace, run: Path, device: torch.device, stop: StopSignals) -> None:
     """Trains a run into its folder, from its beginning or from where it stopped.
 
-    It is evaluated before the first epoch, after every `eval_epoch` and after the last.
+    It is evaluated before the first epoch, after every `eval_epoch` and after the last. Several processes do all this
+    in step; the first one writes the files.
     """
-    last = read_last(run, bool(options.resume), bool(options.overwrite))
+    resume = bool(options.resume) or is_restart()
+    last = read_last(run, resume, bool(options.overwrite) and not resume)
+    wait_for_all()  # before the first of them writes to the folder
+    prepare(run)
     if options.arch_vision == "label" and not options.instruments:
         options.instruments = sorted({row.instrument for row in read_index(options.list_train)})
     state = RunState()
     if last:
         check_resumed(last["options"], options)
         finish_outputs(run)
-        if (run / "metrics.json").exists():
+        if is_main() and (run / "metrics.json").exists():
             write_run_page(run)
         state = RunState(**last["state"])
         if state.epoch > options.num_epoch:
             say(f"{run}: this run has finished its {options.num_epoch} epochs; a higher --num_epoch goes on with it")
             return
     skipped = Skipped(options.skip_bad_samples, state.skipped)
-    device = choose_device(options.device)
-    train_loader = build_loader(options, training=True, device=device, skipped=skipped, check=stop.check)
-    val_loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
+    train_loader = build_loader(options, training=True, device=device, skipped=skipped, stop=stop)
+    val_loader = build_loader(options, training=False, device=device, skipped=skipped, stop=stop)
+    state.set_batch_size(train_loader.sampler.round_size)
     note_lists(state, options)
-    engine = choose_engine(options.sparse_backend, device)
+    engine = choose_engine(from_main(engine_name(choose_engine(options.sparse_backend, device))), device)
     model = build_separation_net(options if last is None else without_weights(options), engine)
     if last is None:
         say(f"{run}: a new run begins")
         start_vision(model, options)
-    model.to(device)
-    optimizer = build_optimizer(model, options)
+    trainer = Trainer(model.to(device), options)
     nets = {net: getattr(model, net) for net in NETS}
-    keeper = RunKeeper(run, vars(options), state, nets, optimizer)
-    say(f"run {run}, {device}, {sum(p.numel() for p in model.parameters()):,} parameters")
-    say(f"{len(train_loader)} iterations an epoch, {len(val_loader.loader.dataset)} validation mixtures")
+    keeper = RunKeeper(run, vars(options), state, nets, trainer.optimizer, trainer.scaler)
+    say(f"run {run}, {describe_devices(device)}, {sum(p.numel() for p in model.parameters()):,} parameters")
+    say(f"{len(train_loader)} iterations an epoch, {val_loader.sampler.length} validation mixtures")
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
     say(f"{options.num_frames} point-cloud frame(s) of each source, {span:.2f} s from first to last")
     say(f"sparse engine: {engine_name(engine)}")
@@ -104,15 +138,15 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
 
     first_step = max((state.epoch - 1) * len(train_loader) + state.iteration, state.epoch)
     try:
-        with TensorBoardLog(run / "tensorboard" if options.tensorboard else None, first_step) as log:
+        with TensorBoardLog(run / "tensorboard" if options.tensorboard and is_main() else None, first_step) as log:
             decisive = {name: value for name, value in vars(options).items() if name not in MAY_CHANGE}
             log.add_options(decisive, METRICS)
             epochs = range(options.num_epoch + 1)
             for epoch in Progress(epochs[state.epoch :], "training", options.disp_iter):
                 summary = None
                 if epoch:
-                    set_learning_rates(optimizer, options.lr_steps, epoch)
-                    train_epoch(model, train_loader, optimizer, keeper, log, options)
+                    set_learning_rates(trainer.optimizer, options.lr_steps, epoch)
+                    trainer.train_epoch(train_loader, keeper, log)
                     keeper.save()  # the evaluation may take long
                 if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
                     summary, shown = evaluate(model, val_loader, run, options, epoch=epoch)
@@ -122,7 +156,7 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
                     log.add_evaluation(epoch, summary, shown, read_cloud)
                     log.add_scores(epoch, "best", state.best_scores())
                 keeper.save()
-                if summary:
+                if summary and is_main():
                     write_run_page(run)
     except Stopped:
         keeper.save()
@@ -133,55 +167,33 @@ def train(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
             say(skipped.report())
 
 
-def train_epoch(
-    model: SeparationNet,
-    loader: BatchLoader,
-    optimizer: torch.optim.Optimizer,
-    keeper: RunKeeper,
-    log: TensorBoardLog,
-    options: argparse.Namespace,
-) -> None:
-    """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses."""
-    model.train()
-    device, state = next(model.parameters()).device, keeper.state
-    loader.set_epoch(state.epoch, start=state.iteration)
-    label = f"epoch {state.epoch}/{options.num_epoch}"
-    progress = Progress(loader, label, options.disp_iter, done=state.iteration)
-    for batch in progress:
-        iteration = (state.epoch - 1) * len(loader) + loader.done - 1
-        batch = batch.to(device)
-        optimizer.zero_grad(set_to_none=True)
-        loss = model(batch.mixture, batch.clouds, batch.sources).loss
-        loss.backward()
-        value = loss.item()
-        if not math.isfinite(value):
-            made_of = " ".join(batch.paths())
-            raise InputError(f"iteration {iteration}: the loss is {value}; {keeper.last_good()}; samples: {made_of}")
-        optimizer.step()
-        if iteration % options.disp_iter == 0 or len(loader) < options.disp_iter:
-            rates = {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
-            log.add(iteration, {"train/loss": value, **rates})
-        state.add_batch(value, len(batch), loader.done)
-        progress.note = f"loss {state.loss.value:.4f}"
-        if options.save_iter and (iteration + 1) % options.save_iter == 0:
-            keeper.save()
-    if not state.loss_count:
-        raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
+def describe_devices(device: torch.device) -> str:
+    """`cuda`, or `8 processes on cuda`."""
+    return f"{world_size()} processes on {device}" if world_size() > 1 else str(device)
 
 
-def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
+@main_only
+def prepare(run: Path) -> None:
+    """Removes what an earlier process left half-written."""
+    remove_leftovers(run)
+
+
+def evaluate_run(options: argparse.Namespace, run: Path, device: torch.device, stop: StopSignals) -> None:
     """Evaluates the best weights of `ckpt/<id>/` on the list `list_val`."""
+    prepare(run)
     finish_outputs(run)
-    device = choose_device(options.device)
+    wait_for_all()  # for the weights to be there
     weights = {name: getattr(options, name) or path for name, path in weights_of(run).items()}
     vars(options).update(weights)
-    engine = choose_engine(options.sparse_backend, device)
+    engine = choose_engine(from_main(engine_name(choose_engine(options.sparse_backend, device))), device)
     say(f"sparse engine: {engine_name(engine)}")
     model = build_separation_net(options, engine).to(device)
     skipped = Skipped(options.skip_bad_samples)
-    loader = build_loader(options, training=False, device=device, skipped=skipped, check=stop.check)
+    loader = build_loader(options, training=False, device=device, skipped=skipped, stop=stop)
     epoch = best_epoch(run) if weights == weights_of(run) else 0
     summary, shown = evaluate(model, loader, run, options, weights=list(weights.values()))
+    if not is_main():
+        return
     print(f"{run} on {options.eval_list or options.list_val}\n{format_summary(summary)}")
     print(f"to see and hear it: {write_run_page(run)}")
     if skipped.files:
@@ -191,8 +203,10 @@ def evaluate_run(options: argparse.Namespace, run: Path, stop: StopSignals) -> N
         log.add_evaluation(epoch, summary, shown, read_cloud)
 
 
-def build_loader(options: argparse.Namespace, training: bool, device: torch.device, **settings) -> BatchLoader:
-    """The mixtures of the training or the validation list; `settings` go to the `BatchLoader`."""
+def build_loader(
+    options: argparse.Namespace, training: bool, device: torch.device, skipped: Skipped, stop: StopSignals
+) -> BatchLoader:
+    """The mixtures of the training or the validation list, or this process's share of them."""
     rows, listed = [], None
     if options.eval_list and not training:
         sizes = {name: getattr(options, name) for name in ("num_mix", "num_frames")}
@@ -232,7 +246,8 @@ def build_loader(options: argparse.Namespace, training: bool, device: torch.devi
         workers=min(options.workers, os.cpu_count() or 1),
         pin_memory=device.type == "cuda",
         smallest=2 if training and options.num_frames == 1 else 1,  # clouds that batch normalisation needs
-        **settings,
+        skipped=skipped,
+        check=partial(stop.check, together=training),
     )
 
 

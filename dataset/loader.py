@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dataset.collate import collate
+from utils.distributed import everyones, is_main, largest, rank, world_size
 from utils.errors import InputError
 from utils.seeding import generator
 from utils.signals import leave_to_parent
@@ -21,18 +23,30 @@ class EpochSampler(Sampler):
 
     Each pass of `period` indices is shuffled by itself: a list that is repeated in an epoch takes the memory of one
     pass, and every row comes once before any comes again. `start` keys are left out at the beginning.
+
+    Of several processes each gets every so many-th batch of the order that one alone would have. In training they get
+    as many each, and whole ones: the rest is left out, unless there is nothing else.
+
+    Args:
+        length: keys of an epoch.
+        batch_size: keys of a batch in one process.
     """
 
-    def __init__(self, length: int, seed: int, shuffle: bool, period: int):
-        self.length, self.seed, self.shuffle, self.period = length, seed, shuffle, period
+    def __init__(self, length: int, batch_size: int, seed: int, shuffle: bool, period: int):
+        self.length, self.batch_size, self.seed, self.shuffle, self.period = length, batch_size, seed, shuffle, period
+        self.round_size = batch_size * world_size()  # keys of one batch in every process
+        self.used = length // self.round_size * self.round_size or length if shuffle else length
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
-        return self.length
+        rounds, rest = divmod(self.used, self.round_size)
+        return rounds * self.batch_size + min(self.batch_size, max(0, rest - rank() * self.batch_size))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         keys = self._shuffled(self.epoch) if self.shuffle else ((0, index) for index in range(self.length))
-        return islice(keys, self.start, None)
+        for place, key in enumerate(islice(keys, self.used)):
+            if place >= self.start and place // self.batch_size % world_size() == rank():
+                yield key
 
     def _shuffled(self, epoch: int) -> Iterator[tuple[int, int]]:
         rng = generator(self.seed, epoch)
@@ -42,10 +56,11 @@ class EpochSampler(Sampler):
 
 
 class BatchLoader:
-    """Iterates over the batches of an epoch.
+    """Iterates over the batches of an epoch, or over this process's share of them.
 
     Samples that could not be read are left out of their batch, if `skipped` lets them pass; a batch of fewer than
-    `smallest` samples is passed over.
+    `smallest` samples is passed over. When training, several processes keep step: all pass over what one cannot use,
+    and all know of every unreadable file.
 
     Attributes:
         done: batches of the pass that were handed out, passed over, or before its start.
@@ -53,7 +68,7 @@ class BatchLoader:
 
     Args:
         dataset: of keys (epoch, index).
-        batch_size: mixtures in a batch; when training, the rest that fills none is left out.
+        batch_size: mixtures in a batch of one process; when training, the rest that fills none is left out.
         seed, shuffle: of the order; shuffled means training.
         period: samples after which the dataset's list starts over, each pass shuffled by itself; none: all of it.
         workers: processes; 0 loads in place.
@@ -64,7 +79,8 @@ class BatchLoader:
         check: called before each batch; what it raises ends the pass.
 
     Raises:
-        InputError: while iterating, for a sample that could not be read.
+        InputError: fewer training samples than the processes need for one batch each; while iterating, for a sample
+            that could not be read.
     """
 
     def __init__(
@@ -82,9 +98,14 @@ class BatchLoader:
         skipped: Skipped | None = None,
         check: Callable[[], None] = lambda: None,
     ):
-        self.skipped, self.check = skipped or Skipped(0), check
+        self.skipped, self.check, self.in_step = skipped or Skipped(0), check, shuffle and world_size() > 1
         self.done, self.left_out = 0, []
-        self.sampler = EpochSampler(len(dataset), seed, shuffle, period or len(dataset))
+        self.sampler = EpochSampler(len(dataset), batch_size, seed, shuffle, period or len(dataset))
+        if self.in_step and len(dataset) < self.sampler.round_size:
+            raise InputError(
+                f"{len(dataset)} training samples make no batch of {batch_size} for each of {world_size()} processes: "
+                "fewer processes, a smaller --batch_size_per_gpu or a higher --dup_trainset"
+            )
         self.loader = DataLoader(
             dataset,
             batch_size=batch_size,
@@ -92,7 +113,6 @@ class BatchLoader:
             num_workers=workers,
             collate_fn=_CollateReadable(collate_fn, smallest),
             worker_init_fn=leave_to_parent,
-            drop_last=shuffle and len(dataset) >= batch_size,
             pin_memory=pin_memory,
             generator=torch.Generator(),  # its draws seed workers; ours need none, the global one stays put
         )
@@ -102,18 +122,34 @@ class BatchLoader:
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Chooses the order and the random draws of the next passes, and the batch they start from."""
-        self.sampler.epoch, self.sampler.start = epoch, start * self.loader.batch_size
+        self.sampler.epoch, self.sampler.start = epoch, start * self.sampler.round_size
 
     def __iter__(self) -> Iterator[Any]:
-        self.done, self.left_out = self.sampler.start // self.loader.batch_size, []
+        self.done, self.left_out = self.sampler.start // self.sampler.round_size, []
         for batch, errors in self.loader:
             self.check()
+            if self.in_step:
+                batch, errors = _agreed(batch, errors)
             self.done += 1
-            for error in errors:
-                self.skipped.add(error)
-            self.left_out += errors
+            self._pass_over(errors)
             if batch is not None:
                 yield batch
+
+    def _pass_over(self, errors: list[InputError]) -> None:
+        try:
+            for error in errors:
+                self.skipped.add(error)
+        except InputError:
+            if self.in_step and not is_main():
+                sys.exit(2)  # every process is here with the same error, and the first one tells it
+            raise
+        self.left_out += errors
+
+
+def _agreed(batch: Any | None, errors: list[InputError]) -> tuple[Any | None, list[InputError]]:
+    """The batch, or None if any process has none; the errors of all processes."""
+    lacking, failed = largest(batch is None, bool(errors))
+    return None if lacking else batch, sum(everyones(errors), []) if failed else []
 
 
 class _CollateReadable:

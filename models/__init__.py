@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import torch
 from torch import nn
 
 from models import sparse
@@ -71,10 +72,21 @@ def _filled(net: nn.Module, weights: str) -> nn.Module:
 
 
 def build_separation_net(options: argparse.Namespace, engine: ModuleType = sparse) -> SeparationNet:
-    """The separator that the options of `arguments.py` describe, with the weights they name, on a sparse engine."""
+    """The separator that the options of `arguments.py` describe, with the weights they name, on a sparse engine.
+
+    Raises:
+        InputError: a weights file that does not fit, or nothing here that compiles for `compile`.
+    """
     builder, channels = ModelBuilder(), options.num_channels
+    sound = builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf)
+    if options.channels_last:
+        sound.to(memory_format=torch.channels_last)
+    if options.grad_checkpoint:
+        sound.recompute()
+    if options.compile:
+        sound.compile()
     return SeparationNet(
-        builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf),
+        sound,
         builder.build_vision(
             *(options.arch_vision, channels, options.weights_vision, engine), num_labels=len(options.instruments)
         ),
@@ -91,6 +103,7 @@ def build_separation_net(options: argparse.Namespace, engine: ModuleType = spars
         log_freq=bool(options.log_freq),
         stft_frame=options.stft_frame,
         stft_hop=options.stft_hop,
+        amp=options.amp,
     )
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Unet(nn.Module):
@@ -28,6 +33,12 @@ class Unet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.unet_block(self.bn0(x))
 
+    def recompute(self) -> None:
+        """From now on backward computes each level anew and nothing inside it is kept: less memory, more time."""
+        for module in self.modules():
+            if isinstance(module, UnetBlock):
+                module.recomputed = True
+
 
 class UnetBlock(nn.Module):
     """One level: halve, go through the deeper levels, double, and put the input beside the result.
@@ -49,7 +60,7 @@ class UnetBlock(nn.Module):
         outermost: bool = False,
     ):
         super().__init__()
-        self.outermost = outermost
+        self.outermost, self.recomputed = outermost, False
         down = [nn.Conv2d(in_channels, inner_channels, kernel_size=4, stride=2, padding=1, bias=False)]
         if not outermost:
             down.insert(0, nn.LeakyReLU(0.2))
@@ -64,10 +75,39 @@ class UnetBlock(nn.Module):
         if not outermost:
             up.append(nn.BatchNorm2d(out_channels))
         self.model = nn.Sequential(*down, *([] if submodule is None else [submodule]), *up)
+        self.num_down, self.num_up = len(down), len(up)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.model(x)
+        y = self._recomputed(x) if self.recomputed and self.training else self.model(x)
         return y if self.outermost else torch.cat([x, y], dim=1)
+
+    def _recomputed(self, x: Tensor) -> Tensor:
+        for part in (self.model[: self.num_down], self.model[self.num_down : -self.num_up], self.model[-self.num_up :]):
+            if any(isinstance(module, UnetBlock) for module in part):
+                x = part(x)  # whose parts are recomputed by themselves
+            else:
+                contexts = partial(_recomputing, part)
+                x = checkpoint(part, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+        return x
+
+
+def _recomputing(part: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """What surrounds a part's forward, and its forward in backward: running means see the batch once."""
+    return nullcontext(), _running_means_at_rest(part)
+
+
+@contextmanager
+def _running_means_at_rest(part: nn.Module) -> Iterator[None]:
+    norms = [module for module in part if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:  # PyTorch leaves by an exception, as soon as it has what it needs
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)
 
 
 def _init_weights(module: nn.Module) -> None:

@@ -20,6 +20,7 @@ ACTIVATIONS = {
     "no": lambda x: x,
 }
 FRAME_POOLS = {"maxpool": lambda frames: frames.amax(dim=1), "avgpool": lambda frames: frames.mean(dim=1)}
+AMP = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}  # of the U-Net in training
 EPSILON = 1e-10  # keeps the logarithm and the ratio of silent points finite
 
 
@@ -55,6 +56,7 @@ class SeparationNet(nn.Module):
         vision: (coordinates `[V, 4]`, features `[V, 3]`) -> `[clouds, C]`, or what else it takes of each source.
         synthesizer: (`[B, C]`, `[B, C, F', T]`) -> `[B, 1, F', T]`.
         criterion: (prediction, target, weight), each `[B, 1, F', T]`, -> scalar.
+        amp: precision of the sound net in training; its output, and everything else, is float32.
         The rest are the options of the same names in `arguments.py`.
     """
 
@@ -76,6 +78,7 @@ class SeparationNet(nn.Module):
         log_freq: bool = True,
         stft_frame: int = 1022,
         stft_hop: int = 256,
+        amp: str = "no",
     ):
         super().__init__()
         self.sound, self.vision, self.synthesizer = sound, vision, synthesizer
@@ -85,6 +88,7 @@ class SeparationNet(nn.Module):
         self.binary_mask, self.mask_thres, self.log_freq = binary_mask, mask_thres, log_freq
         self.criterion, self.weighted_loss = criterion, weighted_loss
         self.stft_frame, self.stft_hop = stft_frame, stft_hop
+        self.amp = AMP[amp]
 
     def forward(self, mixture: Tensor, clouds: list[tuple[Tensor, ...]], sources: Tensor | None = None) -> Separation:
         """Masks, and with the `sources` also their targets and the loss.
@@ -118,7 +122,10 @@ class SeparationNet(nn.Module):
 
     def listen(self, magnitude: Tensor) -> Tensor:
         """Magnitude `[B, 1, F', T]` of the mixture -> features `[B, C, F', T]`."""
-        return activate(self.sound(magnitude.log()), self.sound_activation, dim=1)
+        half = self.training and self.amp is not None
+        with torch.autocast(magnitude.device.type, self.amp, enabled=half):
+            heard = self.sound(magnitude.log())
+        return activate(heard.to(magnitude.dtype), self.sound_activation, dim=1)
 
     def look(self, cloud: tuple[Tensor, ...], num_mixtures: int) -> Tensor:
         """The voxels of one source's B * K frames, or its labels -> features `[B, C]`.

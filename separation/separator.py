@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arguments import choose_device, run_options
+from arguments import choose_device
 from dataset.collate import collate_clouds
 from dataset.points import load_voxels
 from models import SeparationNet, build_separation_net
 from models.backend import choose_engine
 from models.separation_net import EPSILON
+from run_folder import run_options
 from separation.level import training_gain
 from separation.stream import Source, StemStream, Waveform
 from utils.errors import InputError
@@ -31,7 +32,7 @@ class Separator:
 
     Args:
         net: the trained model, in evaluation mode.
-        options: of the run, see `arguments.run_options`.
+        options: of the run, see `run_folder.run_options`.
     """
 
     def __init__(self, net: SeparationNet, options: argparse.Namespace):

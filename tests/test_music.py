@@ -185,7 +185,7 @@ def test_order(rows):
 
 
 def test_a_repeated_list_is_shuffled_pass_by_pass():
-    sampler = EpochSampler(25, seed=0, shuffle=True, period=10)
+    sampler = EpochSampler(25, batch_size=1, seed=0, shuffle=True, period=10)
     orders = []
     for sampler.epoch in (1, 2):
         keys = list(sampler)

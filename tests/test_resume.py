@@ -20,9 +20,10 @@ from torch import nn
 
 import main
 import models
-from arguments import MAY_CHANGE, build_parser, check_resumed, find_run, parse_arguments
+from arguments import build_parser, parse_arguments
 from dataset.index import IndexRow, write_index
 from models import SeparationNet
+from run_folder import MAY_CHANGE, check_resumed, find_run
 from utils import checkpoint, files, run_state
 from utils.errors import InputError, WriteError
 from utils.files import remove_leftovers

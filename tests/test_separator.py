@@ -11,10 +11,11 @@ import torch
 from conftest import DEVICES, ROOT
 from test_stream import low_noise
 
-from arguments import PUBLISHED_OPTIONS, build_parser, parse_arguments, run_options
+from arguments import build_parser, parse_arguments
 from dataset.collate import collate_clouds
 from dataset.points import load_voxels
 from models import build_separation_net
+from run_folder import PUBLISHED_OPTIONS, run_options
 from separation import Separator
 from separation.level import training_gain
 from separation.stream import Waveform

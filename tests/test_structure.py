@@ -7,20 +7,23 @@ import ast
 import pytest
 from conftest import ROOT
 
+OWN = ("benchmarks", "demo_data")  # of the scripts
 MAY_IMPORT = {
     "utils": {"utils"},
     "dataset": {"dataset", "utils"},
     "models": {"models", "utils"},
     "arguments.py": {"models", "utils"},
+    "run_folder.py": {"arguments", "utils"},
     "reports": {"dataset", "reports", "utils"},
-    "separation": {"arguments", "dataset", "models", "separation", "utils"},
+    "separation": {"arguments", "dataset", "models", "run_folder", "separation", "utils"},
     "evaluation.py": {"dataset", "models", "utils"},
-    "main.py": {"arguments", "dataset", "evaluation", "models", "reports", "utils"},
-    "scripts": {"arguments", "dataset", "models", "reports", "separation", "utils", "benchmarks", "demo_data"},
+    "training.py": {"dataset", "models", "utils"},
+    "main.py": {"arguments", "dataset", "evaluation", "models", "reports", "run_folder", "training", "utils"},
+    "scripts": {*("arguments", "dataset", "models", "reports", "run_folder", "separation", "utils"), *OWN},
 }
 OURS = {
     *("arguments", "benchmarks", "dataset", "demo_data", "evaluation", "main", "models"),
-    *("reports", "scripts", "separation", "utils"),
+    *("reports", "run_folder", "scripts", "separation", "training", "utils"),
 }
 
 

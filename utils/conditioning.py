@@ -21,14 +21,13 @@ class Conditioning:
     """Collects mixtures and features of an evaluation.
 
     Args:
-        class_means: instrument -> mean feature `[C]` of training clouds; None leaves recognition out.
+        class_means: instrument -> mean feature `[C]` of training clouds, in main memory; None leaves recognition out.
     """
 
     def __init__(self, class_means: dict[str, Tensor] | None):
         self.class_means = class_means
         self.values: dict[str, list[float]] = defaultdict(list)
-        self.confusion: dict[str, dict[str, int]] = {}
-        self._seen: set[tuple] = set()
+        self.named: dict[tuple, tuple[str, str]] = {}  # cloud -> its instrument, and that of the nearest mean
 
     def add_mixtures(
         self, scores: list[Scores | None], sources: Tensor, estimates: Tensor, mixture: Tensor, absent: Tensor
@@ -57,12 +56,15 @@ class Conditioning:
             return
         names = list(self.class_means)
         means = torch.stack(list(self.class_means.values()))  # [instruments, C]
-        nearest = torch.cdist(features, means).argmin(dim=1)
+        nearest = torch.cdist(features.cpu(), means).argmin(dim=1)
         for cloud, instrument, number in zip(clouds, instruments, nearest.tolist(), strict=True):
-            if cloud not in self._seen:
-                self._seen.add(cloud)
-                row = self.confusion.setdefault(instrument, dict.fromkeys(names, 0))
-                row[names[number]] += 1
+            self.named.setdefault(cloud, (instrument, names[number]))
+
+    def merge(self, other: Conditioning) -> None:
+        """Adds what was collected in another process."""
+        for name, values in other.values.items():
+            self.values[name] += values
+        self.named = {**other.named, **self.named}
 
     def summary(self) -> dict:
         """Means in dB, the share of estimates that follow their cloud, and recognition: accuracy and confusion.
@@ -72,10 +74,12 @@ class Conditioning:
         means = {name: float(np.mean(values)) for name, values in self.values.items() if values}
         names = ("sdr", "sdr_exchanged", "follows", "energy_present_db", "energy_absent_db")
         content: dict = {name: means.get(name) for name in names} | {"n": len(self.values["sdr"]), "recognition": None}
-        total = sum(sum(row.values()) for row in self.confusion.values())
-        if total:
-            right = sum(row.get(instrument, 0) for instrument, row in self.confusion.items())
-            confusion = {name: self.confusion[name] for name in sorted(self.confusion)}
+        if self.named:
+            confusion = {name: dict.fromkeys(self.class_means, 0) for name, _ in sorted(self.named.values())}
+            for instrument, nearest in self.named.values():
+                confusion[instrument][nearest] += 1
+            right = sum(instrument == nearest for instrument, nearest in self.named.values())
+            total = len(self.named)
             content["recognition"] = {"accuracy": right / total, "n": total, "confusion": confusion}
         return content
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from utils.distributed import is_main, main_only
 from utils.errors import InputError, UnreadableError
 from utils.files import TEMPORARY, finite, replacing, write_json
 from utils.lock import LOCK
@@ -28,6 +29,7 @@ SCORES = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@main_only
 def write_config(run: Path, options: argparse.Namespace, device: torch.device, **about: str) -> None:
     """Writes `config.json`: what `describe_run` tells, and `about`."""
     write_json(run / "config.json", {**describe_run(options, device), **about})
@@ -47,6 +49,7 @@ def is_empty(run: Path) -> bool:
     return all(path.name == LOCK or TEMPORARY.fullmatch(path.name) for path in run.iterdir())
 
 
+@main_only
 def remove_results(run: Path) -> None:
     """Removes what an earlier run left beside `last.pth` in its folder, and nothing else: a new run begins there."""
     remove_visuals(run)
@@ -67,6 +70,9 @@ def remove_visuals(run: Path) -> None:
 def replacing_visuals(run: Path) -> Iterator[Path]:
     """Yields a folder to draw mixtures in; if all goes well they replace those of the evaluation before."""
     new = run / ".visualization.tmp"
+    if not is_main():
+        yield new
+        return
     shutil.rmtree(new, ignore_errors=True)
     try:
         yield new
@@ -107,6 +113,12 @@ class EvaluationTable:
             for n in range(made_of["num_sources"]):
                 row[f"{name}_{n + 1}"] = "" if values is None else float(values[n])
         self.rows.append(row)
+
+    def merge(self, other: EvaluationTable) -> None:
+        """Adds the mixtures of another process; rows and errors stand in the list's order again."""
+        self.rows = sorted([*self.rows, *other.rows], key=lambda row: row["index"])
+        self.left_out = sorted([*self.left_out, *other.left_out], key=lambda error: error.index)
+        self.loss = Mean(self.loss.total + other.loss.total, self.loss.count + other.loss.count)
 
     @property
     def scored(self) -> list[dict]:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from utils import checkpoint
+from utils.distributed import main_only
 from utils.errors import InputError
 from utils.files import write_json
 from utils.meters import Mean
@@ -34,13 +35,15 @@ class RunState:
     """How far a run is.
 
     epoch: the one in progress; 0 is the evaluation of the initial weights. iteration: how many of its batches are
-    done. loss_total, loss_count: of their samples. history: learning curves of the epochs before. best_loss: the
+    done. batch_size: samples of such a batch, all processes together; 0 if it is not known, and never changes.
+    loss_total, loss_count: of the samples. history: learning curves of the epochs before. best_loss: the
     lowest of their validation losses, of epoch `best_epoch`; infinite and -1 while there is none. skipped: unreadable
     files, path -> reason. lists: option -> fingerprint of the index file.
     """
 
     epoch: int = 0
     iteration: int = 0
+    batch_size: int = 0
     loss_total: float = 0.0
     loss_count: int = 0
     history: dict = field(default_factory=new_history)
@@ -62,8 +65,14 @@ class RunState:
         at = curves["epoch"].index(self.best_epoch)
         return {name: values[at] for name, values in curves.items()}
 
+    def set_batch_size(self, batch_size: int) -> None:
+        """Counts in batches of another size from now on: the epoch goes on at the last one that begins before here."""
+        if self.batch_size:
+            self.iteration = self.iteration * self.batch_size // batch_size
+        self.batch_size = batch_size
+
     def add_batch(self, loss: float, samples: int, iteration: int) -> None:
-        """Counts a batch: its mean loss, its size, and how many batches of the epoch are done with it."""
+        """Counts a step: its mean loss, its samples, and how many batches of the epoch are done with it."""
         mean = self.loss
         mean.add(loss, samples)
         self.loss_total, self.loss_count, self.iteration = mean.total, mean.count, iteration
@@ -88,7 +97,9 @@ class RunKeeper:
     state: RunState
     nets: dict[str, nn.Module]
     optimizer: Optimizer
+    scaler: torch.amp.GradScaler | None = None
 
+    @main_only
     def save(self) -> None:
         """Writes `last.pth`, then at an epoch's end the files made from it; raises as `save_last`."""
         write_outputs(self.run, self.save_last())
@@ -106,6 +117,7 @@ class RunKeeper:
             "state": asdict(self.state),
             "nets": {name: net.state_dict() for name, net in self.nets.items()},
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler else {},
             "random": random_state(),
         }
         if not all(_are_finite(content[part]) for part in ("nets", "optimizer")):
@@ -121,6 +133,8 @@ class RunKeeper:
         for name, net in self.nets.items():
             checkpoint.fill(net, content["nets"][name], self.run / LAST)
         self.optimizer.load_state_dict(content["optimizer"])
+        if self.scaler and content.get("scaler"):
+            self.scaler.load_state_dict(content["scaler"])
         restore_random_state(content["random"])
 
     def last_good(self) -> str:
@@ -170,6 +184,7 @@ def write_outputs(run: Path, content: dict) -> None:
     checkpoint.save(state.history, run / HISTORY)
 
 
+@main_only
 def finish_outputs(run: Path) -> None:
     """Writes what a killed process did not: the nets in `*_best.pth` then belong together."""
     last, history = run / LAST, run / HISTORY

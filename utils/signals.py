@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 
+from utils.distributed import is_main, largest
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -35,15 +37,20 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def check(self) -> None:
-        """Raises `Stopped` if a signal came."""
-        if self.number is not None:
-            raise Stopped(self.number)
+    def check(self, together: bool = False) -> None:
+        """Raises `Stopped` if a signal came; with `together` in all processes, if it came to any: all must call it."""
+        number = self.number or 0
+        if together:
+            (number,) = largest(number)
+        if number:
+            raise Stopped(number)
 
     def _handle(self, number: int, frame: object) -> None:
         if self.number is not None:
             os._exit(128 + number)
         self.number = number
+        if not is_main():
+            return
         line = f"{signal.Signals(number).name}: stopping after this iteration; a second signal ends it at once\n"
         os.write(2, line.encode())  # print may be what was interrupted
 

@@ -16,10 +16,11 @@ import soundfile
 import torch
 from demo_data import bodies, voices
 
-from arguments import NETS, choose_device, parse_arguments
+from arguments import choose_device, parse_arguments
 from benchmarks.timing import time_in_turn
 from dataset.points import ply_bytes, read_cloud
 from models import build_separation_net
+from run_folder import NETS
 from separation import Separator
 from separation.stream import Waveform
 from utils import checkpoint

@@ -1,0 +1,102 @@
+"""A run's folder: its name, its options and weights, and whether a command may go on with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from arguments import SEPARATION_OPTIONS, build_parser, stored_options
+from utils.errors import InputError
+from utils.options import check_unchanged
+from utils.progress import say
+from utils.results import is_empty
+
+# The model whose weights were published, in a folder without config.json: the options of scripts/test.sh.
+PUBLISHED_OPTIONS = {
+    **{"num_mix": 2, "binary_mask": 1, "loss": "bce", "weighted_loss": 1, "log_freq": 1, "num_channels": 16},
+    **{"num_frames": 1, "stride_frames": 15, "rgbs_feature": 1},
+}
+NETS = ("sound", "vision", "synthesizer")
+
+# What may differ when a run goes on: where and how it is computed, shown and saved, not what comes out.
+MAY_CHANGE = {
+    *("id", "mode", "ckpt", "overwrite", "resume", "save_iter", "skip_bad_samples", "num_epoch"),
+    *("device", "num_gpus", "sparse_backend", "workers", "cache", "channels_last", "compile", "grad_checkpoint"),
+    *("frameRate", "disp_iter", "num_vis", "tensorboard", "bss_eval", "conditioning_report"),
+}
+
+
+def run_options(run: Path) -> argparse.Namespace:
+    """The options to separate with what is in a run's folder: its `config.json`, or else the published model's.
+
+    `weights_sound`, `weights_vision` and `weights_synthesizer` name its best weights.
+
+    Raises:
+        InputError: no such folder, or its `config.json` is damaged.
+    """
+    if not run.is_dir():
+        raise InputError(f"{run}: no such folder; expected one with sound_best.pth, vision_best.pth, ... of a run")
+    options, config = build_parser().parse_args([]), run / "config.json"
+    vars(options).update(stored_options(config, SEPARATION_OPTIONS) if config.exists() else PUBLISHED_OPTIONS)
+    vars(options).update(weights_of(run))
+    return options
+
+
+def weights_of(run: Path) -> dict[str, str]:
+    """The options `weights_sound`, ... that name the best weights in a run's folder."""
+    return {f"weights_{net}": str(run / f"{net}_best.pth") for net in NETS}
+
+
+def check_resumed(stored: dict, options: argparse.Namespace) -> None:
+    """Refuses to go on with a run, whose options were `stored`, with options that would change its result.
+
+    More epochs than before are no such change, fewer are. The batches of a step may be shared out otherwise; another
+    number of devices may also change how large they are together, and then this is said.
+
+    Raises:
+        InputError: with the options' names.
+    """
+    was = {**vars(build_parser().parse_args([])), **stored}  # an option that is newer than the run had its default
+    may_change = set(MAY_CHANGE)
+    if options.num_epoch < was["num_epoch"]:
+        may_change.remove("num_epoch")
+    before, now = mixtures_of_step(was), mixtures_of_step(vars(options))
+    if before == now:
+        may_change |= {"batch_size_per_gpu", "accumulate"}
+    check_unchanged(was, vars(options), may_change)
+    if before != now:
+        say(f"a step of the optimiser now sees {now} mixtures, {before} before: the result will be another")
+
+
+def mixtures_of_step(options: dict) -> int:
+    """How many mixtures a step of the optimiser sees, all devices together."""
+    return options["batch_size_per_gpu"] * options["num_gpus"] * options["accumulate"]
+
+
+def find_run(options: argparse.Namespace) -> Path:
+    """The folder of the run to train or evaluate; to resume, that of the same run with fewer epochs if it has none."""
+    if options.mode == "eval":
+        return Path(options.ckpt) / options.id
+    run = Path(options.ckpt) / run_name(options)
+    if options.resume and is_empty(run):
+        name = run.name.removesuffix(str(options.num_epoch))
+        shorter = [path.parent for path in run.parent.glob("*/last.pth") if path.parent.name.startswith(name)]
+        epochs = {int(epochs): path for path in shorter if (epochs := path.name.removeprefix(name)).isdecimal()}
+        return max(((n, path) for n, path in epochs.items() if n < options.num_epoch), default=(0, run))[1]
+    return run
+
+
+def run_name(options: argparse.Namespace) -> str:
+    """The folder of a training run: the options that make it what it is."""
+    parts = [f"{options.num_mix}mix", "rgb_depth" if options.rgbs_feature else "only_depth"]
+    if options.id:
+        parts.insert(0, options.id)
+    if options.log_freq:
+        parts.append("LogFreq")
+    parts += [options.arch_vision, options.arch_sound, options.arch_synthesizer]
+    parts += [f"frames{options.num_frames}stride{options.stride_frames}", options.frame_pool]
+    parts.append("binary" if options.binary_mask else "ratio")
+    if options.weighted_loss:
+        parts.append("weightedLoss")
+    parts += [f"channels{options.num_channels}", f"epoch{options.num_epoch}"]
+    return "-".join(parts)

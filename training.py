@@ -1,0 +1,112 @@
+"""The training of a model: passes over its batches, on one device or several."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import torch
+
+from dataset.collate import Batch
+from dataset.loader import BatchLoader
+from models import SeparationNet
+from utils.distributed import replicate, synchronise_batch_norm, total, world_size
+from utils.errors import InputError
+from utils.optimizer import build_optimizer
+from utils.progress import Progress
+from utils.run_state import RunKeeper
+from utils.tensorboard_log import TensorBoardLog
+
+
+class Trainer:
+    """A model on its device with what trains it.
+
+    Attributes:
+        model: the model itself. optimizer: of its parameters. scaler: keeps the gradients of half precision in range;
+            None without.
+
+    Args:
+        options: those of the training: learning rates, `accumulate`, `sync_bn`, `amp` and so on.
+    """
+
+    def __init__(self, model: SeparationNet, options: argparse.Namespace):
+        self.device = next(model.parameters()).device
+        self.model = synchronise_batch_norm(model, self.device) if options.sync_bn else model
+        self.options = options
+        self.optimizer = build_optimizer(self.model, options)
+        self.scaler = torch.amp.GradScaler(self.device.type) if options.amp == "fp16" else None
+        self.replica = replicate(self.model)
+
+    def train_epoch(self, loader: BatchLoader, keeper: RunKeeper, log: TensorBoardLog) -> None:
+        """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses.
+
+        Raises:
+            InputError: the loss is NaN or infinite, or not one batch could be read.
+        """
+        self.model.train()
+        state, options = keeper.state, self.options
+        loader.set_epoch(state.epoch, start=state.iteration)
+        label = f"epoch {state.epoch}/{options.num_epoch}"
+        progress = Progress(loader, label, options.disp_iter, done=state.iteration)
+        for batches in groups(progress, options.accumulate):
+            iteration = (state.epoch - 1) * len(loader) + loader.done - 1
+            loss, samples = self.compute_gradients(batches)
+            if not math.isfinite(loss):
+                made_of = " ".join(dict.fromkeys(path for batch in batches for path in batch.paths()))
+                raise InputError(f"iteration {iteration}: the loss is {loss}; {keeper.last_good()}; samples: {made_of}")
+            self.step()
+            if happens(options.disp_iter, iteration, len(batches)) or len(loader) < options.disp_iter:
+                rates = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
+                log.add(iteration, {"train/loss": loss, **rates})
+            state.add_batch(loss, samples, loader.done)
+            progress.note = f"loss {state.loss.value:.4f}"
+            if options.save_iter and happens(options.save_iter, iteration + 1, len(batches)):
+                keeper.save()
+        if not state.loss_count:
+            raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
+
+    def compute_gradients(self, batches: list[Batch]) -> tuple[float, int]:
+        """The gradients of the mean loss of all mixtures of all processes.
+
+        Returns:
+            That loss, and how many mixtures there were.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        samples = int(total(sum(map(len, batches))))
+        losses = []
+        for batch in batches:
+            batch = batch.to(self.device)
+            last = batch is batches[-1] or len(batches) == len(losses) + 1
+            with nullcontext() if last or world_size() == 1 else self.replica.no_sync():
+                loss = self.replica(batch.mixture, batch.clouds, batch.sources).loss * (len(batch) / samples)
+                losses.append(loss.detach())
+                loss = loss * world_size()  # of gradients the processes take the mean
+                (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        return total(torch.stack(losses).sum().item()), samples
+
+    def step(self) -> None:
+        """Changes the weights by their gradients; half precision leaves out a step whose gradients overflowed."""
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+
+
+def groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """Lists of `size` batches, the last one of what is left."""
+    group = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def happens(every: int, number: int, step: int) -> bool:
+    """Whether one of the last `step` numbers up to `number` is a multiple of `every`."""
+    return number // every > (number - step) // every

@@ -1,0 +1,172 @@
+"""Several processes that work as one, by PyTorch's distributed engine; one alone needs none of it.
+
+They agree on small numbers and hand over results through gloo, in main memory; gradients of GPUs go through NCCL.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from utils.errors import InputError
+from utils.sync_batch_norm import SyncBatchNorm
+
+PATIENCE = timedelta(hours=2)  # of processes that wait for the first one, which writes the results
+SAID_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+class LostProcessError(InputError):
+    """Another process of the run ended; it says why itself."""
+
+
+def is_launched() -> bool:
+    """Whether this is one of the processes that torchrun, or `utils.launch`, started."""
+    return all(name in os.environ for name in SAID_BY_TORCHRUN)
+
+
+def rank() -> int:
+    """The number of this process among those that have joined, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes have joined."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the first process, which alone writes files and talks; known before they join."""
+    return not is_launched() or os.environ["RANK"] == "0"
+
+
+def is_restart() -> bool:
+    """Whether torchrun has started the processes anew, because one of them died."""
+    return is_launched() and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def main_only(function: Callable) -> Callable:
+    """A function that only the first process runs; in the others it returns None."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named) if is_main() else None
+
+    return wrapped
+
+
+@contextmanager
+def joined(device_name: str) -> Iterator[None]:
+    """While entered, the processes that were launched together can exchange numbers and gradients.
+
+    Raises:
+        InputError: the machine has no GPU for this process; or `LostProcessError`.
+    """
+    if not is_launched():
+        yield
+        return
+    backend = "cpu:gloo"
+    if device_name == "cuda":
+        place = int(os.environ["LOCAL_RANK"])
+        if place >= torch.cuda.device_count():
+            raise InputError(f"process {place} finds no GPU: this machine has {torch.cuda.device_count()}")
+        torch.cuda.set_device(place)
+        backend = "cpu:gloo,cuda:nccl"
+    store, number, processes = next(dist.rendezvous("env://", timeout=PATIENCE))
+    # torchrun keeps its store for another attempt: under a name of its own that finds no addresses of the one before.
+    attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT')} of {processes}"
+    store = dist.PrefixStore(attempt, store)
+    dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=PATIENCE)
+    try:
+        yield
+    except RuntimeError as error:
+        if not _tells_of_a_lost_process(error):
+            raise
+        raise LostProcessError(f"process {rank()}: another process of this run ended, or cannot be reached") from error
+    finally:
+        dist.destroy_process_group()
+
+
+def _tells_of_a_lost_process(error: RuntimeError) -> bool:
+    gloo = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused")
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in gloo)
+
+
+def replicate(model: nn.Module) -> nn.Module:
+    """The model as it is trained: with several processes its gradients are the mean over all of them."""
+    if world_size() == 1:
+        return model
+    return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+
+def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
+    """Makes every batch norm take mean and variance over the batches of all processes."""
+    if world_size() == 1:
+        return model
+    kind = nn.SyncBatchNorm if device.type == "cuda" else SyncBatchNorm  # PyTorch's is for GPUs alone
+    return kind.convert_sync_batchnorm(model)
+
+
+@torch.no_grad()
+def share_buffers(model: nn.Module) -> None:
+    """Gives every process the buffers of the first: the running means of batch norms are its own."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def total(value: float) -> float:
+    """The sum of a number over all processes."""
+    return value if world_size() == 1 else _reduced([value], dist.ReduceOp.SUM)[0]
+
+
+def largest(*values: int) -> list[int]:
+    """The largest over all processes of each of the numbers."""
+    return list(values) if world_size() == 1 else [int(value) for value in _reduced(values, dist.ReduceOp.MAX)]
+
+
+def _reduced(values: list[float] | tuple[int, ...], operation: dist.ReduceOp) -> list[float]:
+    numbers = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(numbers, operation)
+    return numbers.tolist()
+
+
+def everyones(value: Any) -> list[Any]:
+    """What each process has, in the order of their numbers."""
+    if world_size() == 1:
+        return [value]
+    values = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def gathered(value: Any) -> list[Any]:
+    """What each process has, in the first process; an empty list in the others."""
+    if world_size() == 1:
+        return [value]
+    values = [None] * world_size() if is_main() else None
+    dist.gather_object(value, values)
+    return values or []
+
+
+def from_main(value: Any) -> Any:
+    """The first process's value, in every process."""
+    if world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def wait_for_all() -> None:
+    """Returns when every process has come here."""
+    if world_size() > 1:
+        dist.barrier()
