@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from models import CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
+from models import CHANNELS_LAST, CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
 from models.backend import BACKENDS
 from models.separation_net import ACTIVATIONS, AMP, FRAME_POOLS
 from utils.errors import InputError
@@ -212,7 +212,12 @@ def _add_cost_options(group: argparse._ArgumentGroup) -> None:
         choices=list(AMP),
         help="precision of the U-Net in training; everything else, and evaluation, is float32",
     )
-    add("--channels_last", type=switch, default=0, help="1: the U-Net with channels innermost in memory")
+    add(
+        "--channels_last",
+        default="auto",
+        choices=list(CHANNELS_LAST),
+        help="yes: the U-Net with channels innermost in memory; auto: on a CPU, and on a GPU with --amp",
+    )
     add("--compile", type=switch, default=0, help="1: the U-Net through torch.compile")
     add(
         "--grad_checkpoint",

@@ -115,11 +115,11 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
     state.set_batch_size(train_loader.sampler.round_size)
     note_lists(state, options)
     engine = choose_engine(from_main(engine_name(choose_engine(options.sparse_backend, device))), device)
-    model = build_separation_net(options if last is None else without_weights(options), engine)
+    model = build_separation_net(options if last is None else without_weights(options), engine, device)
     if last is None:
         say(f"{run}: a new run begins")
         start_vision(model, options)
-    trainer = Trainer(model.to(device), options)
+    trainer = Trainer(model, options)
     nets = {net: getattr(model, net) for net in NETS}
     keeper = RunKeeper(run, vars(options), state, nets, trainer.optimizer, trainer.scaler)
     say(f"run {run}, {describe_devices(device)}, {sum(p.numel() for p in model.parameters()):,} parameters")
@@ -187,7 +187,7 @@ def evaluate_run(options: argparse.Namespace, run: Path, device: torch.device, s
     vars(options).update(weights)
     engine = choose_engine(from_main(engine_name(choose_engine(options.sparse_backend, device))), device)
     say(f"sparse engine: {engine_name(engine)}")
-    model = build_separation_net(options, engine).to(device)
+    model = build_separation_net(options, engine, device)
     skipped = Skipped(options.skip_bad_samples)
     loader = build_loader(options, training=False, device=device, skipped=skipped, stop=stop)
     epoch = best_epoch(run) if weights == weights_of(run) else 0

@@ -24,7 +24,14 @@ SOUND_NETS = {"unet5": 5, "unet6": 6, "unet7": 7}  # levels of the U-Net
 VISION_NETS = {"sparseresnet18": SparseResNet18, "label": LabelNet}
 FUSIONS = {"linear": InnerProduct, "bias": lambda fc_dim: Bias()}
 
-__all__ = ["CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS", "ModelBuilder", "SeparationNet", "build_separation_net"]
+# Whether the U-Net's channels lie innermost in memory, on a device, with the other options.
+CHANNELS_LAST = {
+    "auto": lambda device, options: device.type == "cpu" or (device.type == "cuda" and options.amp != "no"),
+    "yes": lambda device, options: True,
+    "no": lambda device, options: False,
+}
+
+__all__ = ["CHANNELS_LAST", "CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS", "ModelBuilder", "SeparationNet", "build_separation_net"]
 
 
 class ModelBuilder:
@@ -71,15 +78,19 @@ def _filled(net: nn.Module, weights: str) -> nn.Module:
     return net
 
 
-def build_separation_net(options: argparse.Namespace, engine: ModuleType = sparse) -> SeparationNet:
-    """The separator that the options of `arguments.py` describe, with the weights they name, on a sparse engine.
+def build_separation_net(
+    options: argparse.Namespace, engine: ModuleType = sparse, device: torch.device | str = "cpu"
+) -> SeparationNet:
+    """The separator that the options of `arguments.py` describe, with the weights they name, on a device.
+
+    The vision net runs on the sparse engine `engine` (see `models.backend`).
 
     Raises:
         InputError: a weights file that does not fit, or nothing here that compiles for `compile`.
     """
     builder, channels = ModelBuilder(), options.num_channels
     sound = builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf)
-    if options.channels_last:
+    if CHANNELS_LAST[options.channels_last](torch.device(device), options):
         sound.to(memory_format=torch.channels_last)
     if options.grad_checkpoint:
         sound.recompute()
@@ -104,7 +115,7 @@ def build_separation_net(options: argparse.Namespace, engine: ModuleType = spars
         stft_frame=options.stft_frame,
         stft_hop=options.stft_hop,
         amp=options.amp,
-    )
+    ).to(device)
 
 
 def start_from_classifier(vision: SparseResNet18, path: str | Path) -> None:

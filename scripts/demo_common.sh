@@ -2,7 +2,7 @@
 # options of the demo's model. Sets python, name, seed, data, train_options; changes to the repository's root.
 name=demo seed=0
 recordings=60 seconds=12 frames=12 bodies=160
-pretrain_epochs=8 epochs=11 repeats=2 drop=8
+pretrain_epochs=16 epochs=11 repeats=2 drop=8
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
@@ -32,9 +32,9 @@ python=.venv/bin/python
 data=data/$name
 cloud_options="--voxel_size 0.05 --augment 0.2 --workers 0 --seed $seed"
 train_options="--list_train $data/train.csv --list_val $data/val.csv --optimizer adam --lr_sound 1e-3
-    --lr_synthesizer 1e-3 --lr_vision 1e-5 --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16
+    --lr_synthesizer 1e-3 --lr_vision 0 --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16
     --audLen 16383 --weighted_loss 1 --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs
-    --lr_steps $drop --eval_epoch 6 --num_vis 0 $cloud_options"
+    --lr_steps $drop --eval_epoch 1 --num_vis 0 $cloud_options"
 
 make_data() {
     $python scripts/make_demo_data.py --output "$data" --seed "$seed" --overwrite 1 \

@@ -52,8 +52,8 @@ class Separator:
             InputError: no such run or device, or files in it that are damaged or do not fit one another.
         """
         options, where = run_options(Path(path)), choose_device(device)
-        net = build_separation_net(options, choose_engine(options.sparse_backend, where))
-        return cls(net.to(where), options)
+        net = build_separation_net(options, choose_engine(options.sparse_backend, where), where)
+        return cls(net, options)
 
     def separate(self, waveform: np.ndarray, rate_hz: int, clouds: Sequence[Seen], soft: bool = False) -> np.ndarray:
         """The stems of a recording in memory.

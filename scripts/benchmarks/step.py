@@ -27,7 +27,7 @@ def benchmark_step(options: argparse.Namespace) -> dict:
     device = choose_device(options.device)
     model = parse_arguments(["--id", "benchmark"])  # the defaults
     engine = choose_engine(model.sparse_backend, device)
-    net = build_separation_net(model, engine).to(device).train()
+    net = build_separation_net(model, engine, device).train()
     optimizer = build_optimizer(net, model)
     print(
         f"iterations of the default model ({model.arch_sound}, {model.num_mix} sources, audLen {model.audLen}), "
