@@ -31,7 +31,10 @@ CHANNELS_LAST = {
     "no": lambda device, options: False,
 }
 
-__all__ = ["CHANNELS_LAST", "CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS", "ModelBuilder", "SeparationNet", "build_separation_net"]
+__all__ = [
+    *("CHANNELS_LAST", "CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS"),
+    *("ModelBuilder", "SeparationNet", "build_separation_net"),
+]
 
 
 class ModelBuilder:
@@ -95,6 +98,7 @@ def build_separation_net(
     if options.grad_checkpoint:
         sound.recompute()
     if options.compile:
+        check_compiler(torch.device(device))
         sound.compile()
     return SeparationNet(
         sound,
@@ -116,6 +120,15 @@ def build_separation_net(
         stft_hop=options.stft_hop,
         amp=options.amp,
     ).to(device)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raises InputError where `torch.compile` does not work: on a CPU it needs a C++ compiler."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
+    except Exception as error:  # each backend has errors of its own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"--compile 1: torch.compile does not work here ({reason})") from error
 
 
 def start_from_classifier(vision: SparseResNet18, path: str | Path) -> None:

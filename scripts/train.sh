@@ -1,9 +1,11 @@
 #!/bin/sh
 # Trains with the published options; further options may follow and win: ./scripts/train.sh --num_epoch 10
+# TRAIN_WITH may hold the command that runs main.py in several processes, such as "torchrun --nproc_per_node=8".
 set -eu
 here=$(dirname "$0")
 python=$("$here/python.sh") || exit 2
-exec "$python" "$here/../main.py" \
+# shellcheck disable=SC2086
+exec ${TRAIN_WITH:-$python} "$here/../main.py" \
     --mode train --id default --list_train data/train.csv --list_val data/val.csv \
     --num_mix 2 --binary_mask 1 --loss bce --weighted_loss 1 --log_freq 1 \
     --num_channels 16 --num_frames 1 --stride_frames 15 --frameRate 15 --rgbs_feature 0 \

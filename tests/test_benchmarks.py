@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from benchmarks.plain_loader import PlainLoader, hsv_converters, importable, ply_readers
+from benchmarks.plain_loader import PlainLoader, hsv_converters, importable, plain_batch, ply_readers
+from benchmarks.race import plain_loss
 from benchmarks.sparse import step, time_shares
+from benchmarks.step import STAGES, Clock, compute_by_stages
 from benchmarks.timing import time_in_turn
 
+from arguments import parse_arguments
+from dataset.collate import collate
+from dataset.music import MUSICMixDataset
 from dataset.points import read_cloud
+from models import build_separation_net
 from models.backend import shells
 from utils.errors import InputError
 
@@ -53,3 +59,48 @@ def test_shares_of_time_add_up():
     shares = time_shares(step("builtin", shells(2, 200), torch.device("cpu")))
     assert sum(shares.values()) == pytest.approx(1)
     assert all(0 < share < 1 for share in shares.values())
+
+
+def test_stages_are_the_whole(rows):
+    """The forward and backward that is timed stage by stage gives the loss and the gradients of the model's own."""
+    options = parse_arguments(["--arch_sound", "unet5", "--ngf", "2", "--audLen", "8191", "--voxel_size", "0.1"])
+    dataset = MUSICMixDataset(
+        rows,
+        training=True,
+        num_samples=12,
+        seed=0,
+        num_mix=2,
+        num_frames=1,
+        stride_frames=1,
+        aud_len=options.audLen,
+        aud_rate=options.audRate,
+        voxel_size=options.voxel_size,
+        rgbs_feature=False,
+    )
+    batch = collate([dataset[1, index] for index in range(3)])
+    found, clock = [], Clock(torch.device("cpu"))
+    for by_stages in (False, True):
+        torch.manual_seed(0)
+        net = build_separation_net(options).train()
+        if by_stages:
+            loss = compute_by_stages(net, batch, clock)
+        else:
+            loss = net(batch.mixture, batch.clouds, batch.sources).loss
+            loss.backward()
+        found.append((loss, [parameter.grad for parameter in net.parameters()]))
+    torch.testing.assert_close(found[1], found[0])
+    assert {stage for stage, _ in clock.seconds} == set(STAGES) - {"waiting for data", "transfer", "optimiser"}
+    assert all(seconds > 0 for seconds in clock.seconds.values())
+
+
+def test_a_plain_iteration_computes_the_same_loss(rows):
+    """From the magnitudes that the plain loader makes by librosa."""
+    options = parse_arguments(["--arch_sound", "unet5", "--ngf", "2", "--audLen", "8191", "--voxel_size", "0.1"])
+    loader = PlainLoader(rows, options.audLen, options.audRate, options.voxel_size, False)
+    samples = [loader[1, index] for index in range(3)]
+    mixture, sources, clouds = plain_batch(samples)
+    waves = torch.from_numpy(np.stack([sample[2] for sample in samples], axis=1))  # [N, B, L]
+    torch.manual_seed(0)
+    net = build_separation_net(options).train()
+    plain = plain_loss(net, mixture, sources, clouds)
+    assert plain.item() == pytest.approx(net(waves.sum(dim=0), clouds, waves).loss.item(), abs=1e-5)

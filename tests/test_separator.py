@@ -36,7 +36,8 @@ def random_net(options):
     with torch.no_grad():
         for module in net.sound.modules():
             if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight)
+                drawn = torch.nn.init.kaiming_normal_(torch.empty(module.weight.shape))
+                module.weight.copy_(drawn)  # whatever its layout in memory
         net.sound.bn0.running_mean.fill_(-3.0)
         net.sound.bn0.running_var.fill_(4.0)
         net.synthesizer.scale.normal_(0, 2)

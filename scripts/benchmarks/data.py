@@ -25,7 +25,7 @@ from dataset.points import load_voxels, ply_bytes, read_points
 from utils.seeding import generator
 from utils.spectrogram import stft
 
-INSTRUMENTS = ("cello", "violin")
+INSTRUMENTS = ("cello", "violin", "guitar")
 RECORDINGS, FRAMES = 3, 4  # of each instrument
 SECONDS, RATE_HZ = 110.0, voices.SAMPLE_RATE_HZ
 POINTS, VOXEL_SIZE_M = 14_000, 0.02

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 import soundfile
+import torch
 from plyfile import PlyData
 
+from dataset.collate import collate_clouds
 from dataset.index import IndexRow
 from dataset.point_transforms import rotation_matrix
 from utils.errors import InputError
@@ -86,6 +88,14 @@ class PlainLoader:
         low, extent = cells.min(axis=0), np.ptp(cells, axis=0) + 1
         first = np.unique(np.ravel_multi_index((cells - low).T, extent), return_index=True)[1]
         return cells[first].astype(np.int32), (rgb if self.colours else xyz)[first].astype(np.float32)
+
+
+def plain_batch(samples: list[tuple]) -> tuple[torch.Tensor, torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Magnitudes of B mixtures `[B, 1, F, T]` and their N sources `[N, B, 1, F, T]`, and each source's clouds."""
+    mixtures = torch.from_numpy(np.stack([mixture[0] for mixture, *_ in samples]))[:, None]
+    sources = torch.from_numpy(np.stack([magnitudes for _, magnitudes, *_ in samples], axis=1))[:, :, None]
+    clouds = [collate_clouds(list(of_source)) for of_source in zip(*(sample[3] for sample in samples), strict=True)]
+    return mixtures, sources, clouds
 
 
 def ply_readers() -> dict[str, Reader]:

@@ -1,91 +1,158 @@
-"""Training iterations of the default model on real files: what share of them waits for data."""
+"""Training iterations of the default model on real files: what each stage costs, and against a plain iteration."""
 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from arguments import choose_device, parse_arguments
-from benchmarks.data import index_rows, write_files
+from benchmarks.data import write_files
+from benchmarks.floors import report_floors
+from benchmarks.race import BATCH_SIZE, WORKERS, our_loader, race
+from benchmarks.timing import now
+from dataset.collate import Batch
 from dataset.loader import BatchLoader
-from dataset.music import MUSICMixDataset
-from models import build_separation_net
+from models import SeparationNet, build_separation_net
 from models.backend import choose_engine, engine_name
+from models.separation_net import EPSILON
+from models.targets import loss_weight
 from utils.optimizer import build_optimizer
+from utils.spectrogram import stft
 
-BATCH_SIZE, WORKERS = 8, 2
-STAGES = ("waiting for data", "forward", "backward", "optimiser")
+STAGES = ("waiting for data", "transfer", "spectrogram", "vision", "sound", "fusion", "loss", "optimiser")
 
 
 def benchmark_step(options: argparse.Namespace) -> dict:
-    """Seconds of every stage of an iteration, and the share of the iteration that it takes; medians."""
+    """Seconds of every stage of an iteration, memory, floors, and samples a second against a plain iteration."""
     device = choose_device(options.device)
-    model = parse_arguments(["--id", "benchmark"])  # the defaults
+    model = parse_arguments(["--id", "benchmark", "--num_mix", str(options.num_mix)])  # else the defaults
     engine = choose_engine(model.sparse_backend, device)
-    net = build_separation_net(model, engine, device).train()
-    optimizer = build_optimizer(net, model)
     print(
         f"iterations of the default model ({model.arch_sound}, {model.num_mix} sources, audLen {model.audLen}), "
-        f"batch {BATCH_SIZE}, {WORKERS} workers, all augmentations, {device}, {torch.get_num_threads()} threads, "
-        f"{engine_name(engine)} sparse engine"
+        f"batch {BATCH_SIZE}, {WORKERS} workers, all augmentations, float32, {device}, {torch.get_num_threads()} "
+        f"threads, {engine_name(engine)} sparse engine"
     )
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder))
-        rows = index_rows(folder)
-        dataset = MUSICMixDataset(
-            rows,
-            training=True,
-            num_samples=(options.pairs + 2) * BATCH_SIZE,
-            seed=model.seed,
-            num_mix=model.num_mix,
-            num_frames=model.num_frames,
-            stride_frames=model.stride_frames,
-            aud_len=model.audLen,
-            aud_rate=model.audRate,
-            voxel_size=model.voxel_size,
-            rgbs_feature=bool(model.rgbs_feature),
+        loader = our_loader(folder, model, iterations=2 + max(3, options.pairs // 2))
+        net = build_separation_net(model, engine, device).train()
+        optimizer = build_optimizer(net, model)
+        taken, batch = time_stages(net, loader, optimizer, device)
+        figures = report_stages(taken)
+        figures |= {"peak_memory_mib": peak_memory_mib(device), "sample_cpu_s": time_samples(loader)}
+        print(
+            f"peak memory {figures['peak_memory_mib']:.0f} MiB; a sample takes {figures['sample_cpu_s']:.3f} s to make"
         )
-        loader = BatchLoader(dataset, batch_size=BATCH_SIZE, seed=model.seed, shuffle=True, workers=WORKERS)
-        taken = time_iterations(net, loader, optimizer, device)[2:]  # the first two find an empty queue
-    seconds = {stage: statistics.median(times) for stage, times in zip(STAGES, zip(*taken, strict=True), strict=True)}
-    total = statistics.median(map(sum, taken))
-    print(f"{'stage':<18}{'s':>9}{'share':>9}")
-    for stage in STAGES:
-        print(f"{stage:<18}{seconds[stage]:9.3f}{seconds[stage] / total:9.1%}")
-    print(f"{'iteration':<18}{total:9.3f}{BATCH_SIZE / total:9.2f} samples a second")
+        figures |= report_floors(net, batch, figures["computed_s"], device)
+        del net, optimizer
+        if options.num_mix == 2:
+            figures |= race(folder, model, max(1, options.pairs // 2), device)
+    parameters = sum(p.numel() for p in build_separation_net(model).parameters())
+    voxels = sum(len(coordinates) for coordinates, _ in batch.clouds) / (BATCH_SIZE * len(batch.clouds))
     about = {"device": str(device), "threads": torch.get_num_threads(), "batch_size": BATCH_SIZE, "workers": WORKERS}
-    return {**about, "iteration_s": total, "samples_per_s": BATCH_SIZE / total, "stages_s": seconds}
+    about |= {"parameters": parameters, "voxels": voxels, "audLen": model.audLen, "audRate": model.audRate}
+    return {**about, "num_mix": model.num_mix, "num_frames": model.num_frames, **figures}
 
 
-def time_iterations(
-    net: torch.nn.Module, loader: BatchLoader, optimizer: torch.optim.Optimizer, device: torch.device
-) -> list[tuple[float, ...]]:
-    """Trains for an epoch; seconds of each of STAGES in each iteration."""
+def time_stages(
+    net: SeparationNet, loader: BatchLoader, optimizer: torch.optim.Optimizer, device: torch.device
+) -> tuple[list[dict], Batch]:
+    """Trains for an epoch: seconds of each (stage, way) in each iteration but the first two, and the last batch."""
     taken = []
     batches = iter(loader)
     for _ in range(len(loader)):
-        marks = [now(device)]
+        clock = Clock(device)
         batch = next(batches)
-        marks.append(now(device))
+        clock("waiting for data")
         batch = batch.to(device)
+        clock("transfer")
         optimizer.zero_grad(set_to_none=True)
-        loss = net(batch.mixture, batch.clouds, batch.sources).loss
-        marks.append(now(device))
-        loss.backward()
-        marks.append(now(device))
+        compute_by_stages(net, batch, clock)
         optimizer.step()
-        marks.append(now(device))
-        taken.append(tuple(end - start for start, end in zip(marks, marks[1:], strict=False)))
-    return taken
+        clock("optimiser")
+        taken.append(clock.seconds)
+    return taken[2:], batch
 
 
-def now(device: torch.device) -> float:
-    """Seconds on a clock, after the device has done what it was given."""
+def compute_by_stages(net: SeparationNet, batch: Batch, clock: Callable[..., None]) -> Tensor:
+    """The forward and backward of `SeparationNet`, stage by stage; `clock(stage, way)` is called after each -> loss."""
+    spectrum = stft(batch.mixture, net.stft_frame, net.stft_hop)  # [B, F, T]
+    magnitude = net.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
+    weight = loss_weight(magnitude, net.weighted_loss)
+    targets = net.targets(magnitude, batch.sources)  # [N, B, 1, F', T]
+    clock("spectrogram")
+    seen = torch.stack([net.look(cloud, len(batch)) for cloud in batch.clouds])  # [N, B, C]
+    clock("vision")
+    heard = net.listen(magnitude)  # [B, C, F', T]
+    clock("sound")
+    cut_seen, cut_heard = seen.detach().requires_grad_(), heard.detach().requires_grad_()
+    masks = net.fuse(cut_seen, cut_heard)  # [N, B, 1, F', T]
+    clock("fusion")
+    cut_masks = masks.detach().requires_grad_()
+    losses = [net.criterion(mask, target, weight) for mask, target in zip(cut_masks, targets, strict=True)]
+    loss = torch.stack(losses).mean()
+    clock("loss")
+    for stage, output, gradient in (
+        ("loss", loss, lambda: None),
+        ("fusion", masks, lambda: cut_masks.grad),
+        ("sound", heard, lambda: cut_heard.grad),
+        ("vision", seen, lambda: cut_seen.grad),
+    ):
+        output.backward(gradient())
+        clock(stage, "backward")
+    return loss
+
+
+class Clock:
+    """Called after a stage with its name; `seconds[stage, way]` are those since the call before."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.seconds = device, defaultdict(float)
+        self.last = now(device)
+
+    def __call__(self, stage: str, way: str = "forward") -> None:
+        time_now = now(self.device)
+        self.seconds[stage, way] += time_now - self.last
+        self.last = time_now
+
+
+def report_stages(taken: list[dict]) -> dict:
+    """Prints the table of the stages; medians."""
+
+    def median(stage: str, way: str) -> float:
+        return statistics.median(one.get((stage, way), 0.0) for one in taken)
+
+    total = statistics.median(sum(one.values()) for one in taken)
+    stages = {stage: {way: median(stage, way) for way in ("forward", "backward")} for stage in STAGES}
+    print(f"{'stage':<18}{'forward s':>11}{'backward s':>12}{'share':>9}")
+    for stage, ways in stages.items():
+        backward = f"{ways['backward']:12.4f}" if ways["backward"] else " " * 12
+        print(f"{stage:<18}{ways['forward']:11.4f}{backward}{sum(ways.values()) / total:9.1%}")
+    print(f"{'iteration':<18}{total:11.4f}{'':12}{BATCH_SIZE / total:9.2f} samples a second")
+    waited = stages["waiting for data"]["forward"]
+    return {"iteration_s": total, "computed_s": total - waited, "samples_per_s": BATCH_SIZE / total, "stages_s": stages}
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Of the GPU's memory, or of this process in main memory, in MiB."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def time_samples(loader: BatchLoader, count: int = 8) -> float:
+    """Seconds that one sample takes to make, by one process."""
+    dataset = loader.loader.dataset
+    start = time.perf_counter()
+    for index in range(count):
+        dataset[1, index]
+    return (time.perf_counter() - start) / count

@@ -22,13 +22,9 @@ def time_in_turn(steps: list[Callable[[], None]], rounds: int, device: torch.dev
     for _ in range(rounds):
         for run, taken in zip(steps, seconds, strict=True):
             run()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            start = time.perf_counter()
+            start = now(device)
             run()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            taken.append(time.perf_counter() - start)
+            taken.append(now(device) - start)
     return seconds
 
 
@@ -37,3 +33,10 @@ def on_one_thread(function: Callable, *arguments: Any) -> Any:
     one = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB")}
     with patch.dict(os.environ, one), multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
+
+
+def now(device: torch.device) -> float:
+    """Seconds on a clock, after the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,121 @@
+"""Training iterations of ours and plain ones, in blocks that take turns."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks.data import index_rows
+from benchmarks.plain_loader import PlainLoader, plain_batch
+from benchmarks.timing import now
+from dataset.loader import BatchLoader
+from dataset.music import MUSICMixDataset
+from models import SeparationNet, build_separation_net, sparse
+from models.backend import choose_engine, engine_name, import_minkowski, supports
+from models.separation_net import EPSILON
+from models.targets import loss_weight, target_masks
+from utils.optimizer import build_optimizer
+from utils.seeding import seed_everything
+
+BATCH_SIZE, WORKERS = 8, 2
+WARM, MEASURED = 1, 3  # iterations of a block; the first finds an empty queue of batches
+
+
+def our_loader(folder: str, model: argparse.Namespace, iterations: int) -> BatchLoader:
+    """The product's own, of so many batches."""
+    rows = index_rows(folder)
+    dataset = MUSICMixDataset(
+        rows,
+        training=True,
+        num_samples=iterations * BATCH_SIZE,
+        seed=model.seed,
+        num_mix=model.num_mix,
+        num_frames=model.num_frames,
+        stride_frames=model.stride_frames,
+        aud_len=model.audLen,
+        aud_rate=model.audRate,
+        voxel_size=model.voxel_size,
+        rgbs_feature=bool(model.rgbs_feature),
+    )
+    return BatchLoader(dataset, batch_size=BATCH_SIZE, seed=model.seed, shuffle=True, workers=WORKERS)
+
+
+def race(folder: str, model: argparse.Namespace, rounds: int, device: torch.device) -> dict:
+    """Prints samples a second of our iterations and of plain ones, in blocks that take turns.
+
+    A plain iteration has the same modules, layout and optimiser as PyTorch gives them, MinkowskiEngine where it is
+    installed, and batches of the plain loader, with as many workers.
+    """
+    minkowski = import_minkowski()
+    plain_engine = minkowski if minkowski and supports(minkowski, device) else sparse
+    seconds = {"ours": [], "plain": []}
+    for number in range(rounds):
+        loader = our_loader(folder, model, WARM + MEASURED)
+        loader.set_epoch(number + 1)
+        seconds["ours"] += time_block(our_iterations(model, loader, device), device)
+        seconds["plain"] += time_block(plain_iterations(folder, model, plain_engine, device), device)
+    rates = {name: BATCH_SIZE / statistics.median(taken) for name, taken in seconds.items()}
+    ratio = rates["ours"] / rates["plain"]
+    print(
+        f"samples a second: {rates['ours']:.2f}; of plain iterations, with {engine_name(plain_engine)}'s sparse engine "
+        f"and the plain loader, {rates['plain']:.2f}: {ratio:.2f} times"
+    )
+    return {"race_samples_per_s": rates, "plain_engine": engine_name(plain_engine), "ratio": ratio}
+
+
+def time_block(iterations: Iterator[None], device: torch.device) -> list[float]:
+    """Seconds of the iterations after the first."""
+    seconds = []
+    for _ in range(WARM + MEASURED):
+        start = now(device)
+        next(iterations)
+        seconds.append(now(device) - start)
+    iterations.close()
+    return seconds[WARM:]
+
+
+def our_iterations(model: argparse.Namespace, loader: BatchLoader, device: torch.device) -> Iterator[None]:
+    """Trains a new net, an iteration at a time."""
+    seed_everything(model.seed)
+    net = build_separation_net(model, choose_engine(model.sparse_backend, device), device).train()
+    optimizer = build_optimizer(net, model)
+    for batch in loader:
+        batch = batch.to(device)
+        optimizer.zero_grad(set_to_none=True)
+        net(batch.mixture, batch.clouds, batch.sources).loss.backward()
+        optimizer.step()
+        yield
+
+
+def plain_iterations(folder: str, model: argparse.Namespace, engine: object, device: torch.device) -> Iterator[None]:
+    """The same with nothing of ours but the modules."""
+    seed_everything(model.seed)
+    plain = argparse.Namespace(**{**vars(model), "channels_last": "no"})
+    net = build_separation_net(plain, engine, device).train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=model.lr_sound, momentum=model.beta1)
+    samples = PlainLoader(index_rows(folder), model.audLen, model.audRate, model.voxel_size, bool(model.rgbs_feature))
+    keys = [(1, n % len(samples)) for n in range((WARM + MEASURED) * BATCH_SIZE)]
+    loader = DataLoader(samples, BATCH_SIZE, sampler=keys, num_workers=WORKERS, collate_fn=plain_batch)
+    for mixture, sources, clouds in loader:
+        mixture, sources = mixture.to(device), sources.to(device)
+        clouds = [tuple(part.to(device) for part in cloud) for cloud in clouds]
+        optimizer.zero_grad()
+        plain_loss(net, mixture, sources, clouds).backward()
+        optimizer.step()
+        yield
+
+
+def plain_loss(net: SeparationNet, mixture: Tensor, sources: Tensor, clouds: list[tuple[Tensor, ...]]) -> Tensor:
+    """The loss from magnitudes that the loader made: mixture `[B, 1, F, T]`, sources `[N, B, 1, F, T]`."""
+    magnitude = net.to_log_frequency(mixture + EPSILON)
+    warped = torch.stack([net.to_log_frequency(source) for source in sources])
+    targets, weight = target_masks(magnitude, warped, net.binary_mask), loss_weight(magnitude, net.weighted_loss)
+    seen = torch.stack([net.look(cloud, len(mixture)) for cloud in clouds])
+    masks = net.fuse(seen, net.listen(magnitude))
+    losses = [net.criterion(mask, target, weight) for mask, target in zip(masks, targets, strict=True)]
+    return torch.stack(losses).mean()

@@ -1,0 +1,201 @@
+"""What a step of training costs in memory and precision changes nothing, or little, in what is learnt."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+
+import pytest
+import torch
+from test_distributed import LABEL, SMALL, losses_of, main, run_of, tree  # noqa: F401  (tree is a fixture)
+
+import models
+from arguments import parse_arguments
+from dataset.collate import collate
+from dataset.index import read_index
+from dataset.music import MUSICMixDataset
+from models import CHANNELS_LAST, build_separation_net
+from models.audio_net import Unet
+from training import Trainer, groups, happens
+from utils.errors import InputError
+from utils.run_state import RunKeeper, RunState
+
+
+def options_of(*arguments, device="cpu"):
+    return parse_arguments([*SMALL, "--instruments", "cello", "sax", "violin", *LABEL, "--device", device, *arguments])
+
+
+@pytest.fixture
+def samples(tree):  # noqa: F811
+    options = options_of()
+    data = MUSICMixDataset(
+        read_index("list.csv"),
+        training=True,
+        num_samples=12,
+        seed=0,
+        num_mix=2,
+        num_frames=1,
+        stride_frames=1,
+        aud_len=options.audLen,
+        aud_rate=options.audRate,
+        voxel_size=options.voxel_size,
+        rgbs_feature=False,
+        instruments=options.instruments,
+    )
+    return [data[1, index] for index in range(6)]
+
+
+def trainer_of(device, *arguments):
+    options = options_of(*arguments, device=device.type)
+    torch.manual_seed(0)
+    return Trainer(build_separation_net(options, device=device), options)
+
+
+def gradients(trainer):
+    return {name: parameter.grad for name, parameter in trainer.model.named_parameters()}
+
+
+def differ(one, two):
+    """The largest difference of two sets of gradients, relative to the largest gradient of each parameter."""
+    return max(((two[name] - value).abs().max() / value.abs().max()).item() for name, value in one.items())
+
+
+def test_accumulated_batches_are_one_batch(samples, device):
+    """Of unequal sizes too; in evaluation mode, where no batch norm ties a batch together."""
+    parts = [[samples[:4], samples[4:]], [samples[:1], samples[1:3], samples[3:]], [samples]]
+    found = []
+    for part in parts:
+        trainer = trainer_of(device)
+        trainer.model.eval()
+        loss, count = trainer.compute_gradients([collate(batch) for batch in part])
+        assert count == 6
+        found.append((loss, gradients(trainer)))
+    for loss, grads in found[:-1]:
+        assert loss == pytest.approx(found[-1][0], rel=1e-6) and differ(grads, found[-1][1]) < 1e-4
+
+
+def test_groups():
+    assert list(groups(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [number for number in range(3, 13, 3) if happens(5, number, 3)] == [6, 12]
+    assert [number for number in range(1, 9) if happens(4, number, 1)] == [4, 8]
+
+
+def test_a_run_that_accumulates(tree):  # noqa: F811
+    """Twelve mixtures make two steps of two batches of three; what is saved between steps goes on to the same end."""
+    options = [*LABEL, "--batch_size_per_gpu", "3", "--accumulate", "2", "--num_val", "2", "--num_epoch", "2"]
+    options += ["--eval_epoch", "2"]
+    result = main(tree, *options, "--ckpt", "whole")
+    assert result.returncode == 0, result.stderr
+    whole = run_of(tree, "whole")
+    assert len(losses_of(whole)) == 4
+    assert main(tree, *options, "--ckpt", "parts", "--num_epoch", "1").returncode == 0
+    assert main(tree, *options, "--ckpt", "parts", "--resume", "1").returncode == 0
+    weights = [torch.load(run / "sound_latest.pth", weights_only=True) for run in (whole, run_of(tree, "parts"))]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_half_precision_of_the_sound_net(samples, device, amp):
+    """Loss and masks are float32 and close to those of single precision; evaluation is single precision."""
+    batch = collate(samples)
+    trainers = [trainer_of(device), trainer_of(device, "--amp", amp)]
+    losses = []
+    for trainer in trainers:
+        trainer.model.train()
+        losses.append(trainer.compute_gradients([batch])[0])
+    assert losses[1] == pytest.approx(losses[0], rel=5e-3) and losses[1] != losses[0]
+    on_device = batch.to(device)
+    with torch.no_grad():
+        half = trainers[1].model(on_device.mixture, on_device.clouds, on_device.sources)
+        assert half.masks.dtype == half.loss.dtype == half.sound_features.dtype == torch.float32
+        for trainer in trainers:
+            trainer.model.load_state_dict(trainers[0].model.state_dict())
+        masks = [trainer.model.eval()(on_device.mixture, on_device.clouds).masks for trainer in trainers]
+    torch.testing.assert_close(masks[1], masks[0], rtol=1e-4, atol=1e-6)
+    scale = 1.0 if amp == "bf16" else trainers[1].scaler.get_scale()
+    assert (trainers[1].scaler is None) == (amp == "bf16") and (amp == "bf16" or scale > 1)
+    half_gradient = gradients(trainers[1])["synthesizer.scale"] / scale
+    torch.testing.assert_close(half_gradient, gradients(trainers[0])["synthesizer.scale"], rtol=0.1, atol=1e-3)
+    trainers[1].step()
+
+
+def test_the_scaler_goes_on(tmp_path, samples):
+    """What fp16 has learnt of the gradients' range is saved with the run."""
+    device = torch.device("cpu")
+    keepers = []
+    for _ in range(2):
+        trainer = trainer_of(device, "--amp", "fp16")
+        nets = {"sound": trainer.model.sound}
+        keepers.append(RunKeeper(tmp_path, {}, RunState(), nets, trainer.optimizer, trainer.scaler))
+        trainer.model.train()
+        trainer.compute_gradients([collate(samples)])
+        trainer.step()
+    first, second = keepers
+    first.scaler.update(new_scale=77.0)
+    content = first.save_last()
+    second.restore(content)
+    assert second.scaler.get_scale() == 77.0
+
+
+def test_levels_computed_anew(device):
+    """The same outputs, gradients and running means, from fewer tensors that are kept."""
+    torch.manual_seed(0)
+    plain = Unet(4, num_downs=5, ngf=8).to(device)
+    anew = copy.deepcopy(plain)
+    anew.recompute()
+    kept = []
+    for net in (plain, anew):
+        sizes = {}
+
+        def keep(tensor, sizes=sizes):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        for _ in range(2):
+            x = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(1)).to(device)
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                y = net(x)
+            y.square().mean().backward()
+        kept.append(sum(sizes.values()))
+    for one, two in zip(plain.parameters(), anew.parameters(), strict=True):
+        torch.testing.assert_close(two.grad, one.grad)
+    for (name, one), two in zip(plain.named_buffers(), anew.buffers(), strict=True):
+        torch.testing.assert_close(two, one, msg=name)
+    assert kept[1] < 0.6 * kept[0]
+
+
+def test_channels_last(samples, device):
+    """Where it is chosen, and that it changes nothing but the layout."""
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    auto = CHANNELS_LAST[options_of().channels_last]
+    assert auto(cpu, options_of()) and auto(cuda, options_of("--amp", "bf16")) and not auto(cuda, options_of())
+    found = []
+    for choice in ("yes", "no"):
+        trainer = trainer_of(device, "--channels_last", choice)
+        weight = next(p for p in trainer.model.sound.parameters() if p.ndim == 4 and p.shape[1] > 1)
+        assert weight.is_contiguous(memory_format=torch.channels_last) == (choice == "yes")
+        trainer.model.train()
+        found.append((trainer.compute_gradients([collate(samples)])[0], gradients(trainer)))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6) and differ(found[0][1], found[1][1]) < 1e-3
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++"))), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_sound_net(samples, device):
+    found = []
+    for choice in ("0", "1"):
+        trainer = trainer_of(device, "--compile", choice, "--ngf", "2")
+        trainer.model.train()
+        found.append((trainer.compute_gradients([collate(samples)])[0], gradients(trainer)))
+    assert list(trainer.model.state_dict()) == list(trainer_of(device, "--ngf", "2").model.state_dict())
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-5) and differ(found[0][1], found[1][1]) < 1e-3
+
+
+def test_nothing_that_compiles(monkeypatch):
+    def broken(function):
+        raise RuntimeError("no working C++ compiler\nand much more")
+
+    monkeypatch.setattr(models.torch, "compile", broken)
+    with pytest.raises(
+        InputError, match=r"^--compile 1: torch.compile does not work here \(no working C\+\+ compiler\)$"
+    ):
+        build_separation_net(options_of("--compile", "1"))
