@@ -103,4 +103,4 @@ def test_a_plain_iteration_computes_the_same_loss(rows):
     torch.manual_seed(0)
     net = build_separation_net(options).train()
     plain = plain_loss(net, mixture, sources, clouds)
-    assert plain.item() == pytest.approx(net(waves.sum(dim=0), clouds, waves).loss.item(), abs=1e-5)
+    assert plain.item() == pytest.approx(net(waves.sum(dim=0), clouds, waves).loss.item(), abs=2e-4)

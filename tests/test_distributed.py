@@ -118,6 +118,8 @@ def small_model():
 
 def write_batch(path, options):
     """A batch of four, whole and in halves."""
+    from test_training import doubled
+
     from dataset.collate import collate
     from dataset.index import read_index
     from dataset.music import MUSICMixDataset
@@ -138,10 +140,6 @@ def write_batch(path, options):
     samples = [data[1, index] for index in range(4)]
     parts = {"all": samples, "0": samples[:2], "1": samples[2:]}
     torch.save({name: doubled(collate(part)) for name, part in parts.items()}, path)
-
-
-def doubled(batch):
-    return batch._with_tensors(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
 
 
 def work_gradients(batch_path, output):

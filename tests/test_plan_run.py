@@ -92,9 +92,10 @@ SCONTROL = '#!/bin/sh\n[ "$1" = show ] && echo localhost || echo "$@" >>requeued
 @pytest.fixture
 def slurm(tree, monkeypatch):  # noqa: F811
     """A job of one node with two processes, on this machine; `srun` and `scontrol` do what they do there."""
-    for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
-        path = tree / "bin" / name
-        path.parent.mkdir(exist_ok=True)
+    python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+    for place, text in (("bin/srun", SRUN), ("bin/scontrol", SCONTROL), (".venv/bin/python", python)):
+        path = tree / place
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tree / 'bin'}{os.pathsep}{os.environ['PATH']}")
