@@ -47,6 +47,8 @@ from utils.signals import Stopped, StopSignals
 from utils.skipped import Skipped
 from utils.tensorboard_log import METRICS, TensorBoardLog
 
+SECONDS_FOR_OTHERS = 3.0  # in which the launcher ends a process, if another one has told what is wrong
+
 
 def main() -> int | None:
     options = parse_arguments()
@@ -66,10 +68,11 @@ def main() -> int | None:
         except Stopped as stopped:
             say(f"stopped by {stopped}")
             return 128 + stopped.number
-        except LostProcessError:
-            if stop.number is None:
+        except InputError as error:
+            others_tell = is_launched() and (not is_main() or isinstance(error, LostProcessError))
+            if not (others_tell and stop.wait(SECONDS_FOR_OTHERS)):
                 raise
-            return 128 + stop.number  # the others stopped too
+            return 128 + stop.number
     return None
 
 

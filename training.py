@@ -76,10 +76,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         samples = int(total(sum(map(len, batches))))
         losses = []
-        for batch in batches:
+        for n, batch in enumerate(batches, 1):
             batch = batch.to(self.device)
-            last = batch is batches[-1] or len(batches) == len(losses) + 1
-            with nullcontext() if last or world_size() == 1 else self.replica.no_sync():
+            with nullcontext() if n == len(batches) or world_size() == 1 else self.replica.no_sync():
                 loss = self.replica(batch.mixture, batch.clouds, batch.sources).loss * (len(batch) / samples)
                 losses.append(loss.detach())
                 loss = loss * world_size()  # of gradients the processes take the mean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dataset.collate import collate
-from utils.distributed import everyones, is_main, largest, rank, world_size
+from utils.distributed import everyones, largest, rank, world_size
 from utils.errors import InputError
 from utils.seeding import generator
 from utils.signals import leave_to_parent
@@ -131,19 +130,11 @@ class BatchLoader:
             if self.in_step:
                 batch, errors = _agreed(batch, errors)
             self.done += 1
-            self._pass_over(errors)
-            if batch is not None:
-                yield batch
-
-    def _pass_over(self, errors: list[InputError]) -> None:
-        try:
             for error in errors:
                 self.skipped.add(error)
-        except InputError:
-            if self.in_step and not is_main():
-                sys.exit(2)  # every process is here with the same error, and the first one tells it
-            raise
-        self.left_out += errors
+            self.left_out += errors
+            if batch is not None:
+                yield batch
 
 
 def _agreed(batch: Any | None, errors: list[InputError]) -> tuple[Any | None, list[InputError]]:

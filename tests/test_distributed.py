@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -309,8 +310,9 @@ def test_no_gpus(tree):
 
 
 def test_too_few_mixtures(tree):
+    """Every process finds that out; the first one says it."""
     result = main(tree, *LABEL, "--num_gpus", "2", "--batch_size_per_gpu", "8")
-    assert result.returncode == 2 and "12 training samples make no batch of 8 for each of 2 processes" in result.stderr
+    fails_in_one_line(result, "12 training samples make no batch of 8 for each of 2 processes")
 
 
 def test_an_unreadable_file_of_one_process(tree, rows):
@@ -407,6 +409,20 @@ def test_torchrun_starts_anew_from_the_last_checkpoint(tree):
         torch.load(next((tree / ckpt).glob("*/history_latest.pth")), weights_only=True) for ckpt in ("killed", "alone")
     ]
     assert histories[0]["train"]["loss"] == pytest.approx(histories[1]["train"]["loss"], abs=1e-6)
+
+
+def test_two_nodes(tree):
+    """Each with a launcher of its own, which meet at an address."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    torchrun = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1", "--rdzv_id", "nodes"]
+    torchrun += ["--rdzv_backend", "c10d", "--rdzv_endpoint", address, "--local_addr", "localhost"]
+    nodes = [start(tree, *torchrun, ROOT / "main.py", *SMALL, *LONG, "--ckpt", "nodes") for _ in range(2)]
+    found = [(*node.communicate(timeout=240), node.returncode) for node in nodes]
+    assert [code for *_, code in found] == [0, 0], found
+    assert sum("2 processes on cpu" in said for said, *_ in found) == 1
+    assert iterations_saved(tree, "nodes") == (4, 0)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")

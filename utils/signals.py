@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 from utils.distributed import is_main, largest
 
@@ -27,6 +28,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.silent = not is_main()
         self._before: dict = {}
 
     def __enter__(self) -> StopSignals:
@@ -45,11 +47,19 @@ class StopSignals:
         if number:
             raise Stopped(number)
 
+    def wait(self, seconds: float) -> bool:
+        """Waits for a signal, and leaves it unsaid -> whether one came."""
+        self.silent = True
+        end = time.monotonic() + seconds
+        while self.number is None and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.number is not None
+
     def _handle(self, number: int, frame: object) -> None:
         if self.number is not None:
             os._exit(128 + number)
         self.number = number
-        if not is_main():
+        if self.silent:
             return
         line = f"{signal.Signals(number).name}: stopping after this iteration; a second signal ends it at once\n"
         os.write(2, line.encode())  # print may be what was interrupted
