@@ -36,7 +36,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the same figures to")
     parser.add_argument("--pairs", type=whole(1), default=7, help="rounds; medians are shown")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"])
-    parser.add_argument("--num_mix", type=whole(2), default=2, help="of step: sources; with 2 a plain step is run too")
+    parser.add_argument(
+        "--with",
+        dest="training",
+        nargs=argparse.REMAINDER,
+        default=[],
+        help="of step, last: options of main.py, such as --amp bf16; without any, plain iterations are run too",
+    )
     parser.add_argument("--run", type=Path, help="of agreement: ckpt/<run>, evaluated")
     options = parser.parse_args()
     figures = PARTS[options.part](options)

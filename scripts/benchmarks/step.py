@@ -34,12 +34,13 @@ STAGES = ("waiting for data", "transfer", "spectrogram", "vision", "sound", "fus
 def benchmark_step(options: argparse.Namespace) -> dict:
     """Seconds of every stage of an iteration, memory, floors, and samples a second against a plain iteration."""
     device = choose_device(options.device)
-    model = parse_arguments(["--id", "benchmark", "--num_mix", str(options.num_mix)])  # else the defaults
+    model = parse_arguments(["--id", "benchmark", *options.training])
     engine = choose_engine(model.sparse_backend, device)
+    others = f" with {' '.join(options.training)}" if options.training else ""
     print(
-        f"iterations of the default model ({model.arch_sound}, {model.num_mix} sources, audLen {model.audLen}), "
-        f"batch {BATCH_SIZE}, {WORKERS} workers, all augmentations, float32, {device}, {torch.get_num_threads()} "
-        f"threads, {engine_name(engine)} sparse engine"
+        f"iterations of the default model{others} ({model.arch_sound}, {model.num_mix} sources, audLen "
+        f"{model.audLen}), batch {BATCH_SIZE}, {WORKERS} workers, all augmentations, {device}, "
+        f"{torch.get_num_threads()} threads, {engine_name(engine)} sparse engine"
     )
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder))
@@ -49,12 +50,11 @@ def benchmark_step(options: argparse.Namespace) -> dict:
         taken, batch = time_stages(net, loader, optimizer, device)
         figures = report_stages(taken)
         figures |= {"peak_memory_mib": peak_memory_mib(device), "sample_cpu_s": time_samples(loader)}
-        print(
-            f"peak memory {figures['peak_memory_mib']:.0f} MiB; a sample takes {figures['sample_cpu_s']:.3f} s to make"
-        )
+        memory, making = figures["peak_memory_mib"], figures["sample_cpu_s"]
+        print(f"peak memory {memory:.0f} MiB; one process makes a sample in {making:.3f} s")
         figures |= report_floors(net, batch, figures["computed_s"], device)
         del net, optimizer
-        if options.num_mix == 2:
+        if not options.training:
             figures |= race(folder, model, max(1, options.pairs // 2), device)
     parameters = sum(p.numel() for p in build_separation_net(model).parameters())
     voxels = sum(len(coordinates) for coordinates, _ in batch.clouds) / (BATCH_SIZE * len(batch.clouds))
