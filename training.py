@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -19,6 +20,9 @@ from utils.progress import Progress
 from utils.run_state import RunKeeper
 from utils.tensorboard_log import TensorBoardLog
 
+# oneDNN's half-precision convolutions by AMX read beyond small images and give NaN (PyTorch 2.13); this leaves AMX out.
+SOUND_ISA = "AVX512_CORE_FP16"
+
 
 class Trainer:
     """A model on its device with what trains it.
@@ -33,6 +37,8 @@ class Trainer:
 
     def __init__(self, model: SeparationNet, options: argparse.Namespace):
         self.device = next(model.parameters()).device
+        if options.amp != "no" and self.device.type == "cpu":
+            os.environ.setdefault("ONEDNN_MAX_CPU_ISA", SOUND_ISA)
         self.model = synchronise_batch_norm(model, self.device) if options.sync_bn else model
         self.options = options
         self.optimizer = build_optimizer(self.model, options)

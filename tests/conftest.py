@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
     sys.path.insert(0, str(folder))
 
 from dataset.index import IndexRow  # noqa: E402
+from training import SOUND_ISA  # noqa: E402
+
+os.environ["ONEDNN_MAX_CPU_ISA"] = SOUND_ISA  # as --amp does, which in this process comes too late
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 

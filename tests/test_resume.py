@@ -92,7 +92,7 @@ def reference(train, tmp_path):
 
 def test_what_last_holds(reference):
     last = torch.load(reference / "last.pth", weights_only=True)
-    assert set(last) == {"format", "options", "state", "nets", "optimizer", "random"}
+    assert set(last) == {"format", "options", "state", "nets", "optimizer", "scaler", "random"}
     state = last["state"]
     assert state["epoch"] == 3 and state["iteration"] == 0 and last["options"]["ngf"] == 4
     losses = state["history"]["val"]["loss"]
@@ -108,7 +108,7 @@ def test_stopped_after_every_step(train, reference, tmp_path, monkeypatch, capsy
     """Every start does one more iteration, of training or evaluation, and is stopped."""
     calls = []
 
-    def check(self):
+    def check(self, together=False):
         calls.append(1)
         if len(calls) == 2:
             raise Stopped(signal.SIGTERM)
@@ -453,7 +453,7 @@ def test_resumed_with_unreadable_files(train, broken, tmp_path, monkeypatch):
     train("--ckpt", "whole", *options)
     check, calls = StopSignals.check, []
 
-    def stop_now_and_then(self):
+    def stop_now_and_then(self, together=False):
         calls.append(1)
         if len(calls) % 4 == 0:
             raise Stopped(signal.SIGINT)

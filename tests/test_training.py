@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 import torch
+from conftest import ROOT
 from test_distributed import LABEL, SMALL, losses_of, main, run_of, tree  # noqa: F401  (tree is a fixture)
+from test_main import python
 
 import models
 from arguments import parse_arguments
@@ -124,6 +126,33 @@ def test_half_precision_of_the_sound_net(samples, device, amp):
     half_gradient = gradients(trainers[1])["synthesizer.scale"] / scale
     torch.testing.assert_close(half_gradient, gradients(trainers[0])["synthesizer.scale"], rtol=0.1, atol=1e-3)
     trainers[1].step()
+
+
+SMALL_IMAGES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from arguments import parse_arguments
+from models import build_separation_net
+from training import Trainer
+
+options = parse_arguments(["--amp", "bf16", "--arch_vision", "label", "--instruments", "cello", "--ngf", "1"])
+Trainer(build_separation_net(options), options)
+layer = torch.nn.Conv2d(128, 128, 4, stride=2, padding=1).bfloat16()
+x = torch.randn(16, 128, 8, 2).bfloat16()
+with torch.no_grad():
+    for _ in range(50):
+        rubbish = torch.full((10**6,), torch.nan)
+        del rubbish
+        assert layer(x).isfinite().all()
+"""
+
+
+def test_small_images_in_half_precision(monkeypatch):
+    """On a processor with AMX oneDNN's convolution of them gives NaN, unless `Trainer` leaves AMX out."""
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    result = python(ROOT, "-c", SMALL_IMAGES, ROOT)
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_scaler_goes_on(tmp_path, samples):
