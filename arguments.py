@@ -246,6 +246,10 @@ def check_options(options: argparse.Namespace) -> None:
     if options.instruments and options.arch_vision != "label":
         names = " ".join(options.instruments)
         raise InputError(f"--instruments {names}: they are for --arch_vision label; clouds need no names")
+    if options.compile and options.grad_checkpoint:
+        raise InputError(
+            "--compile 1 and --grad_checkpoint 1 do not go together: what is computed anew is not compiled"
+        )
     if options.amp == "fp16" and options.device == "mps":
         raise InputError("--amp fp16 is for cuda and cpu; on mps use --amp bf16 or no")
     if options.mode == "train" and options.batch_size_per_gpu * options.num_frames < 2:

@@ -25,6 +25,7 @@ from run_folder import MAY_CHANGE, NETS, check_resumed, find_run, weights_of
 from training import Trainer
 from utils.distributed import (
     LostProcessError,
+    everyones,
     from_main,
     is_launched,
     is_main,
@@ -51,20 +52,9 @@ SECONDS_FOR_OTHERS = 3.0  # in which the launcher ends a process, if another one
 
 
 def main() -> int | None:
-    options = parse_arguments()
-    device = choose_device(options.device)
-    if options.num_gpus > 1 and not is_launched():
-        check_devices(options, device)
-        return launch(__file__, sys.argv[1:], options.num_gpus)
-    seed_everything(options.seed)
     with StopSignals() as stop:
         try:
-            with joined(device.type):
-                options.num_gpus = world_size()
-                run = find_run(options)
-                with locked(run) if is_main() else nullcontext():
-                    work = train if options.mode == "train" else evaluate_run
-                    work(options, run, device, stop)
+            return obey(stop)
         except Stopped as stopped:
             say(f"stopped by {stopped}")
             return 128 + stopped.number
@@ -73,6 +63,22 @@ def main() -> int | None:
             if not (others_tell and stop.wait(SECONDS_FOR_OTHERS)):
                 raise
             return 128 + stop.number
+
+
+def obey(stop: StopSignals) -> int | None:
+    """Does what the command line says, in this process or several -> exit code."""
+    options = parse_arguments()
+    device = choose_device(options.device)
+    if options.num_gpus > 1 and not is_launched():
+        check_devices(options, device)
+        return launch(__file__, sys.argv[1:], options.num_gpus)
+    seed_everything(options.seed)
+    with joined(device.type):
+        options.num_gpus = world_size()
+        run = find_run(options)
+        with locked(run) if is_main() else nullcontext():
+            work = train if options.mode == "train" else evaluate_run
+            work(options, run, device, stop)
     return None
 
 
@@ -96,7 +102,7 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
     It is evaluated before the first epoch, after every `eval_epoch` and after the last. Several processes do all this
     in step; the first one writes the files.
     """
-    resume = bool(options.resume) or is_restart()
+    resume = bool(options.resume) or any(everyones(is_restart()))
     last = read_last(run, resume, bool(options.overwrite) and not resume)
     wait_for_all()  # before the first of them writes to the folder
     prepare(run)
@@ -164,6 +170,7 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
     except Stopped:
         keeper.save()
         say(f"{run}: saved in epoch {state.epoch}; the same command with --resume 1 goes on from there")
+        wait_for_all()  # a process that ends makes the launcher end the others, which may be saving
         raise
     finally:
         if skipped.files:

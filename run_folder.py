@@ -60,17 +60,22 @@ def check_resumed(stored: dict, options: argparse.Namespace) -> None:
     may_change = set(MAY_CHANGE)
     if options.num_epoch < was["num_epoch"]:
         may_change.remove("num_epoch")
-    before, now = mixtures_of_step(was), mixtures_of_step(vars(options))
-    if before == now:
+    before, now = mixtures_together(was), mixtures_together(vars(options))
+    if before["a step of the optimiser"] == now["a step of the optimiser"]:
         may_change |= {"batch_size_per_gpu", "accumulate"}
     check_unchanged(was, vars(options), may_change)
-    if before != now:
-        say(f"a step of the optimiser now sees {now} mixtures, {before} before: the result will be another")
+    for what in now:
+        if before[what] != now[what]:
+            say(f"{what} now sees {now[what]} mixtures, {before[what]} before: the result will be another")
 
 
-def mixtures_of_step(options: dict) -> int:
-    """How many mixtures a step of the optimiser sees, all devices together."""
-    return options["batch_size_per_gpu"] * options["num_gpus"] * options["accumulate"]
+def mixtures_together(options: dict) -> dict[str, int]:
+    """How many mixtures are seen together, and by what."""
+    batch, devices = options["batch_size_per_gpu"], options["num_gpus"]
+    return {
+        "a step of the optimiser": batch * devices * options["accumulate"],
+        "batch norm": batch * (devices if options["sync_bn"] else 1),
+    }
 
 
 def find_run(options: argparse.Namespace) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -20,9 +19,6 @@ from utils.progress import Progress
 from utils.run_state import RunKeeper
 from utils.tensorboard_log import TensorBoardLog
 
-# oneDNN's half-precision convolutions by AMX read beyond small images and give NaN (PyTorch 2.13); this leaves AMX out.
-SOUND_ISA = "AVX512_CORE_FP16"
-
 
 class Trainer:
     """A model on its device with what trains it.
@@ -37,8 +33,6 @@ class Trainer:
 
     def __init__(self, model: SeparationNet, options: argparse.Namespace):
         self.device = next(model.parameters()).device
-        if options.amp != "no" and self.device.type == "cpu":
-            os.environ.setdefault("ONEDNN_MAX_CPU_ISA", SOUND_ISA)
         self.model = synchronise_batch_norm(model, self.device) if options.sync_bn else model
         self.options = options
         self.optimizer = build_optimizer(self.model, options)
@@ -63,12 +57,13 @@ class Trainer:
                 made_of = " ".join(dict.fromkeys(path for batch in batches for path in batch.paths()))
                 raise InputError(f"iteration {iteration}: the loss is {loss}; {keeper.last_good()}; samples: {made_of}")
             self.step()
-            if happens(options.disp_iter, iteration, len(batches)) or len(loader) < options.disp_iter:
+            passed = loader.done - state.iteration
+            if happens(options.disp_iter, iteration, passed) or len(loader) < options.disp_iter:
                 rates = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
                 log.add(iteration, {"train/loss": loss, **rates})
             state.add_batch(loss, samples, loader.done)
             progress.note = f"loss {state.loss.value:.4f}"
-            if options.save_iter and happens(options.save_iter, iteration + 1, len(batches)):
+            if options.save_iter and happens(options.save_iter, iteration + 1, passed):
                 keeper.save()
         if not state.loss_count:
             raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,10 @@ __all__ = [
     *("CHANNELS_LAST", "CRITERIA", "FUSIONS", "SOUND_NETS", "VISION_NETS"),
     *("ModelBuilder", "SeparationNet", "build_separation_net"),
 ]
+
+
+# oneDNN's half-precision convolutions by AMX read beyond small images and give NaN (PyTorch 2.13); this leaves AMX out.
+SOUND_ISA = "AVX512_CORE_FP16"
 
 
 class ModelBuilder:
@@ -91,6 +96,8 @@ def build_separation_net(
     Raises:
         InputError: a weights file that does not fit, or nothing here that compiles for `compile`.
     """
+    if options.amp != "no" and torch.device(device).type == "cpu":
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", SOUND_ISA)
     builder, channels = ModelBuilder(), options.num_channels
     sound = builder.build_sound(options.arch_sound, channels, options.weights_sound, options.ngf)
     if CHANNELS_LAST[options.channels_last](torch.device(device), options):

@@ -29,7 +29,7 @@ CHECKPOINT_COPIES = 4  # last.pth holds weights and momentum, latest and best we
 class Measured:
     """An iteration as `benchmark.py step` measured it, in seconds; of stages forward and backward together.
 
-    batch: B. sources: N. voxels: of a cloud. per_step: transfer and optimiser. sample_cpu: one process, one sample.
+    batch: B. sources: N. voxels: of a cloud. fusion: with the loss. sample_cpu: one process, one sample.
     """
 
     batch: int
@@ -43,7 +43,8 @@ class Measured:
     sound: float
     fusion: float
     backward: float
-    per_step: float
+    transfer: float
+    optimiser: float
     sample_cpu: float
     audio_rate: int
 
@@ -66,7 +67,8 @@ def read_measured(path: Path) -> Measured:
             sound=stages["sound"],
             fusion=stages["fusion"] + stages["loss"],
             backward=backward,
-            per_step=stages["transfer"] + stages["optimiser"],
+            transfer=stages["transfer"],
+            optimiser=stages["optimiser"],
             sample_cpu=figures["sample_cpu_s"],
             audio_rate=figures["audRate"],
         )
@@ -91,18 +93,19 @@ def compute_seconds(measured: Measured, options: argparse.Namespace) -> float:
     """Seconds that one device computes for a step.
 
     The U-Net goes with the mixtures of a batch; the vision net with the clouds and their voxels; fusion and loss with
-    the sources; the spectrograms with the sources and the mixture; transfer and optimiser with the step.
+    the sources; the spectrograms with the sources and the mixture; the optimiser with the step.
     """
     mixtures = options.batch_size_per_gpu / measured.batch
     sources = options.num_mix / measured.sources
     clouds = sources * options.num_frames / measured.frames
     of_mixtures = (
         measured.sound
+        + measured.transfer
         + measured.vision * clouds * options.voxels / measured.voxels
         + measured.fusion * sources
         + measured.spectrogram * (options.num_mix + 1) / (measured.sources + 1)
     )
-    return of_mixtures * mixtures + measured.per_step
+    return of_mixtures * mixtures + measured.optimiser
 
 
 def plan(measured: Measured, options: argparse.Namespace, devices: int) -> Plan:
@@ -116,8 +119,8 @@ def plan(measured: Measured, options: argparse.Namespace, devices: int) -> Plan:
     backward = measured.backward * options.batch_size_per_gpu / measured.batch
     step = compute + max(0.0, exchange - backward)
     samples = devices * options.batch_size_per_gpu
-    windows = options.hours * 3600 / measured.window_s  # of one source each
-    steps = windows / samples
+    windows = options.hours * 3600 / measured.window_s
+    steps = windows / (samples * options.num_mix)  # which hear that many windows each
     workers = options.batch_size_per_gpu * measured.sample_cpu * options.num_mix / measured.sources / step
     return Plan(devices, step, exchange, samples / step, steps, steps * step / 3600, workers)
 
@@ -141,7 +144,7 @@ def print_plan(measured: Measured, options: argparse.Namespace) -> None:
     print(
         f"a step computes {compute:.3f} s, reckoned from {measured.batch} mixtures: sound {measured.sound:.3f}, vision "
         f"{measured.vision:.3f} at {measured.voxels:.0f} voxels, spectrograms {measured.spectrogram:.3f}, fusion and "
-        f"loss {measured.fusion:.3f}, and {measured.per_step:.3f} once a step\n"
+        f"loss {measured.fusion:.3f}, and the optimiser {measured.optimiser:.3f} once a step\n"
     )
     columns = (("step s", 9), ("exchange s", 12), ("samples/s", 11), ("steps", 10), ("hours a pass", 14))
     print("devices" + "".join(f"{name:>{width}}" for name, width in columns) + f"{'workers each':>14}")

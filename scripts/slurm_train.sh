@@ -7,6 +7,7 @@
 # again, where it goes on. It begins the run if there is none; a finished run ends the job.
 #SBATCH --job-name=separation
 #SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-gpu=8
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=slurm-%j.log
@@ -14,34 +15,44 @@
 set -eu
 : "${SLURM_JOB_ID:?start this with sbatch}"
 root=${SLURM_SUBMIT_DIR:-.}
-python=$("$root/scripts/python.sh") || exit 2
-if command -v scontrol >/dev/null; then
-    host=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-else
-    host=localhost
-fi
-gpus=${SLURM_GPUS_ON_NODE:-1}
-port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs on a node do not meet
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((${SLURM_CPUS_ON_NODE:-$gpus} / gpus > 0 ? ${SLURM_CPUS_ON_NODE:-$gpus} / gpus : 1))}
-export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-270} # to save in, before Slurm kills
+stopped=$root/slurm-$SLURM_JOB_ID.stopped # there when a signal came, to this script or to a node
 
-stopped=
-stop() { # by the time limit, or preempted
-    stopped=1
-    kill -TERM "$step" 2>/dev/null || true
+# wait_for PID: its exit code, in $code; a signal ends a wait, and the process is waited for again
+wait_for() {
+    local again=1
+    while [ "$again" ]; do
+        again= code=0 signalled=
+        wait "$1" || code=$?
+        if [ "$signalled" ]; then again=1; fi
+    done
 }
-trap stop TERM
-TRAIN_WITH="$python -m torch.distributed.run --nnodes=${SLURM_JOB_NUM_NODES:-1} --nproc_per_node=$gpus --max_restarts=3
-    --rdzv_backend=c10d --rdzv_endpoint=$host:$port --rdzv_id=$SLURM_JOB_ID" \
-    srun --kill-on-bad-exit=1 "$root/scripts/train.sh" --resume 1 "$@" &
+
+if [ "${1:-}" = --node ]; then # on each node, started by srun below
+    shift
+    trap 'signalled=1; touch "$stopped"' TERM # which Slurm gives to every process here
+    "$root/scripts/train.sh" --resume 1 "$@" &
+    child=$!
+    wait_for "$child"
+    exit "$code"
+fi
+
+rm -f "$stopped"
+python=$("$root/scripts/python.sh") || exit 2
+host=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+gpus=${SLURM_GPUS_ON_NODE:-1}
+cpus=${SLURM_CPUS_ON_NODE:-$gpus}
+port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs on a node do not meet
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cpus > gpus ? cpus / gpus : 1))}
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-240} # to save in, before Slurm kills
+export TRAIN_WITH="$python -m torch.distributed.run --nnodes=${SLURM_JOB_NUM_NODES:-1} --nproc_per_node=$gpus
+    --max_restarts=3 --rdzv_backend=c10d --rdzv_endpoint=$host:$port --rdzv_id=$SLURM_JOB_ID"
+
+trap 'signalled=1; touch "$stopped"; scancel --signal=TERM "$SLURM_JOB_ID"' TERM # to the nodes: srun would kill them
+srun --ntasks-per-node=1 --cpus-per-task="$cpus" "$root/scripts/slurm_train.sh" --node "$@" &
 step=$!
-code=0
-wait "$step" || code=$?
-while kill -0 "$step" 2>/dev/null; do # the signal ended the first wait
-    code=0
-    wait "$step" || code=$?
-done
-if [ "$stopped" ] && [ "$code" -ne 0 ]; then
+wait_for "$step"
+if [ "$code" -ne 0 ] && [ -f "$stopped" ]; then
+    rm -f "$stopped"
     echo "stopped before the end: job $SLURM_JOB_ID goes back into the queue"
     scontrol requeue "$SLURM_JOB_ID"
     exit 0

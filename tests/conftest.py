@@ -17,7 +17,7 @@ for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
     sys.path.insert(0, str(folder))
 
 from dataset.index import IndexRow  # noqa: E402
-from training import SOUND_ISA  # noqa: E402
+from models import SOUND_ISA  # noqa: E402
 
 os.environ["ONEDNN_MAX_CPU_ISA"] = SOUND_ISA  # as --amp does, which in this process comes too late
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import plan_run
 import pytest
@@ -51,14 +50,14 @@ def test_as_measured(monkeypatch, step):
     """One device with the batch that was measured: the sum of its stages but the waiting."""
     one, _ = planned(monkeypatch, step, 1, "--batch_size_per_gpu", 8, "--hours", 4)
     assert one.step == pytest.approx(4.1) and one.exchange == 0
-    assert one.steps_of_pass == pytest.approx(4 * 3600 / 4 / 8)  # windows of 4 s
-    assert one.pass_hours == pytest.approx(450 * 4.1 / 3600)
+    assert one.steps_of_pass == pytest.approx(4 * 3600 / 4 / 16)  # windows of 4 s, 8 mixtures of 2
+    assert one.pass_hours == pytest.approx(225 * 4.1 / 3600)
     assert one.workers == pytest.approx(8 * 0.05 / 4.1)
 
 
 def test_how_it_scales(monkeypatch, step):
     small = ("--batch_size_per_gpu", 8)
-    assert planned(monkeypatch, step, 1, "--batch_size_per_gpu", 16)[0].step == pytest.approx(8.1)
+    assert planned(monkeypatch, step, 1, "--batch_size_per_gpu", 16)[0].step == pytest.approx(8.11)
     assert planned(monkeypatch, step, 1, *small, "--voxels", 8000)[0].step == pytest.approx(4.1 + 0.4)
     assert planned(monkeypatch, step, 1, *small, "--num_frames", 3)[0].step == pytest.approx(4.1 + 0.8)
     three = planned(monkeypatch, step, 1, *small, "--num_mix", 3)[0]
@@ -85,15 +84,29 @@ def test_the_command(step, tmp_path):
     fails_in_one_line(python(tmp_path, ROOT / "scripts" / "plan_run.py", "--step", step), "step.json")
 
 
-SRUN = '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n'
-SCONTROL = '#!/bin/sh\n[ "$1" = show ] && echo localhost || echo "$@" >>requeued\n'
+# As on a cluster: srun is no way for SIGTERM to the tasks, it kills them; scancel signals all that a step has started.
+SRUN = """#!/bin/sh
+while [ "${1#--}" != "$1" ]; do shift; done
+setsid "$@" &
+echo $! >step
+trap 'kill -KILL -$(cat step); exit 137' TERM
+wait $!
+"""
+SCANCEL = """#!/bin/sh
+echo "$@" >>cancelled
+exec kill -TERM -- -$(cat step)
+"""
+SCONTROL = """#!/bin/sh
+[ "$1" = show ] && echo localhost || echo "$@" >>requeued
+"""
 
 
 @pytest.fixture
 def slurm(tree, monkeypatch):  # noqa: F811
     """A job of one node with two processes, on this machine; `srun` and `scontrol` do what they do there."""
     python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
-    for place, text in (("bin/srun", SRUN), ("bin/scontrol", SCONTROL), (".venv/bin/python", python)):
+    commands = {"bin/srun": SRUN, "bin/scancel": SCANCEL, "bin/scontrol": SCONTROL, ".venv/bin/python": python}
+    for place, text in commands.items():
         path = tree / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -120,8 +133,7 @@ def slurm(tree, monkeypatch):  # noqa: F811
 def test_a_job_that_is_preempted_goes_on(slurm, tree):  # noqa: F811
     job = slurm("--num_epoch", "300", "--eval_epoch", "300")
     wait_for(lambda: iterations_saved(tree, "ckpt") > (1, 0))
-    time.sleep(0.5)
-    job.send_signal(signal.SIGTERM)
+    job.send_signal(signal.SIGTERM)  # to the batch script, before the time limit
     said, errors = job.communicate(timeout=120)
     assert job.returncode == 0, errors
     assert "saved in epoch" in said and "goes back into the queue" in said
@@ -129,9 +141,10 @@ def test_a_job_that_is_preempted_goes_on(slurm, tree):  # noqa: F811
     before = iterations_saved(tree, "ckpt")
     again = slurm("--num_epoch", "300", "--eval_epoch", "300")
     wait_for(lambda: iterations_saved(tree, "ckpt") > before)
-    again.send_signal(signal.SIGTERM)
+    os.killpg(int((tree / "step").read_text()), signal.SIGTERM)  # to the nodes alone, by a preemption
     said, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
+    assert (tree / "cancelled").read_text().count("\n") == 1 and (tree / "requeued").read_text().count("\n") == 2
     assert f"goes on with epoch {before[0]}, after {before[1]} of its iterations" in said
 
 

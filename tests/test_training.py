@@ -134,10 +134,9 @@ sys.path.insert(0, sys.argv[1])
 import torch
 from arguments import parse_arguments
 from models import build_separation_net
-from training import Trainer
 
 options = parse_arguments(["--amp", "bf16", "--arch_vision", "label", "--instruments", "cello", "--ngf", "1"])
-Trainer(build_separation_net(options), options)
+build_separation_net(options)
 layer = torch.nn.Conv2d(128, 128, 4, stride=2, padding=1).bfloat16()
 x = torch.randn(16, 128, 8, 2).bfloat16()
 with torch.no_grad():
@@ -149,7 +148,7 @@ with torch.no_grad():
 
 
 def test_small_images_in_half_precision(monkeypatch):
-    """On a processor with AMX oneDNN's convolution of them gives NaN, unless `Trainer` leaves AMX out."""
+    """On a processor with AMX oneDNN's convolution of them gives NaN, unless the net's building leaves AMX out."""
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     result = python(ROOT, "-c", SMALL_IMAGES, ROOT)
     assert result.returncode == 0, result.stderr
@@ -171,6 +170,46 @@ def test_the_scaler_goes_on(tmp_path, samples):
     content = first.save_last()
     second.restore(content)
     assert second.scaler.get_scale() == 77.0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_first_step_that_overflows(samples, optimizer):
+    """It is left out, and the next one is right."""
+    trainer = trainer_of(torch.device("cpu"), "--amp", "fp16", "--optimizer", optimizer)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    rubbish = [torch.full_like(parameter, torch.nan) for parameter in trainer.model.parameters()]
+    del rubbish
+    trainer.model.train()
+    trainer.scaler.load_state_dict({**trainer.scaler.state_dict(), "scale": 1e30})
+    trainer.compute_gradients([collate(samples)])
+    trainer.step()
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.named_parameters())
+    trainer.scaler.update(new_scale=1024.0)
+    trainer.compute_gradients([collate(samples)])
+    trainer.step()
+    assert all(value.isfinite().all() for value in trainer.model.parameters())
+    assert not torch.equal(trainer.model.synthesizer.scale, before["synthesizer.scale"])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_another_layout_goes_on(tmp_path, samples, optimizer):
+    """What the optimiser remembers is laid out as the weights are."""
+    device, found = torch.device("cpu"), []
+    for choices in (("yes", "yes"), ("yes", "no")):
+        keepers = []
+        for choice in choices:
+            trainer = trainer_of(device, "--channels_last", choice, "--optimizer", optimizer, "--lr_sound", "0.1")
+            trainer.model.eval()
+            nets = {"sound": trainer.model.sound, "synthesizer": trainer.model.synthesizer}
+            keepers.append(RunKeeper(tmp_path, {}, RunState(), nets, trainer.optimizer))
+            if len(keepers) == 2:
+                keepers[1].restore(keepers[0].save_last())
+            for _ in range(2):
+                trainer.compute_gradients([collate(samples)])
+                trainer.step()
+        found.append(trainer.model.sound.state_dict())
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_levels_computed_anew(device):
@@ -221,9 +260,15 @@ def test_a_compiled_sound_net(samples, device):
     for choice in ("0", "1"):
         trainer = trainer_of(device, "--compile", choice, "--ngf", "2")
         trainer.model.train()
+        assert (trainer.model.sound._compiled_call_impl is None) == (choice == "0")
         found.append((trainer.compute_gradients([collate(samples)])[0], gradients(trainer)))
     assert list(trainer.model.state_dict()) == list(trainer_of(device, "--ngf", "2").model.state_dict())
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-5) and differ(found[0][1], found[1][1]) < 1e-3
+
+
+def test_compiled_or_computed_anew():
+    with pytest.raises(InputError, match="--compile 1 and --grad_checkpoint 1"):
+        options_of("--compile", "1", "--grad_checkpoint", "1")
 
 
 def test_nothing_that_compiles(monkeypatch):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -67,37 +69,79 @@ def main_only(function: Callable) -> Callable:
 def joined(device_name: str) -> Iterator[None]:
     """While entered, the processes that were launched together can exchange numbers and gradients.
 
+    After an error nothing is taken apart: the others may be in the middle of an exchange, and the launcher ends them.
+
     Raises:
         InputError: the machine has no GPU for this process; or `LostProcessError`.
     """
     if not is_launched():
         yield
         return
-    backend = "cpu:gloo"
+    backend = "gloo"
     if device_name == "cuda":
         place = int(os.environ["LOCAL_RANK"])
         if place >= torch.cuda.device_count():
             raise InputError(f"process {place} finds no GPU: this machine has {torch.cuda.device_count()}")
         torch.cuda.set_device(place)
         backend = "cpu:gloo,cuda:nccl"
-    store, number, processes = next(dist.rendezvous("env://", timeout=PATIENCE))
-    # torchrun keeps its store for another attempt: under a name of its own that finds no addresses of the one before.
-    attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT')} of {processes}"
-    store = dist.PrefixStore(attempt, store)
-    dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=PATIENCE)
     try:
+        with _ended_by_signals():
+            store, number, processes = next(dist.rendezvous("env://", timeout=PATIENCE))
+            store = dist.PrefixStore(_meet(store, number, processes), store)
+            dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=PATIENCE)
         yield
     except RuntimeError as error:
         if not _tells_of_a_lost_process(error):
             raise
-        raise LostProcessError(f"process {rank()}: another process of this run ended, or cannot be reached") from error
+        reason = str(error).splitlines()[0]
+        raise LostProcessError(f"another process of this run ended, or cannot be reached ({reason})") from error
+    dist.destroy_process_group()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends the process at once, though it waits for others where Python handles no signal."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
     finally:
-        dist.destroy_process_group()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _meet(store: dist.Store, number: int, processes: int) -> str:
+    """A name that the processes agree on, of this attempt alone: torchrun keeps its store, and in it what dead
+    processes left there.
+
+    Every process asks with a word that nobody has used before, until the first answers that very word with the name,
+    and says that it has it.
+    """
+    own = os.urandom(8).hex()
+    if number:
+        store.set(f"ask {number}", own)
+        while True:
+            answer = _look_up(store, f"answer {number}")
+            if answer.startswith(own):
+                store.set(f"heard {number}", answer)
+                return answer.removeprefix(own)
+            time.sleep(0.02)
+    missing = set(range(1, processes))
+    while missing:
+        for other in sorted(missing):
+            answer = _look_up(store, f"ask {other}") + own
+            store.set(f"answer {other}", answer)
+            if len(answer) > len(own) and _look_up(store, f"heard {other}") == answer:
+                missing.remove(other)
+        time.sleep(0.02)
+    return own
+
+
+def _look_up(store: dist.Store, key: str) -> str:
+    return store.get(key).decode() if store.check([key]) else ""
 
 
 def _tells_of_a_lost_process(error: RuntimeError) -> bool:
-    gloo = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused")
-    return isinstance(error, dist.DistError) or any(words in str(error) for words in gloo)
+    words = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused", "remote process exited")
+    return any(part in str(error) for part in words)
 
 
 def replicate(model: nn.Module) -> nn.Module:

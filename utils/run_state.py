@@ -133,6 +133,10 @@ class RunKeeper:
         for name, net in self.nets.items():
             checkpoint.fill(net, content["nets"][name], self.run / LAST)
         self.optimizer.load_state_dict(content["optimizer"])
+        for parameter, state in self.optimizer.state.items():  # laid out in memory as their parameters are now
+            for name, value in state.items():
+                if torch.is_tensor(value) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         if self.scaler and content.get("scaler"):
             self.scaler.load_state_dict(content["scaler"])
         restore_random_state(content["random"])

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from utils.distributed import is_main, largest
+from utils.distributed import is_launched, is_main, largest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -57,6 +57,8 @@ class StopSignals:
 
     def _handle(self, number: int, frame: object) -> None:
         if self.number is not None:
+            if is_launched():  # the launcher may repeat what came to all, and kills in its own time
+                return
             os._exit(128 + number)
         self.number = number
         if self.silent:

@@ -23,16 +23,17 @@ from utils.optimizer import build_optimizer
 from utils.seeding import seed_everything
 
 BATCH_SIZE, WORKERS = 8, 2
-WARM, MEASURED = 1, 3  # iterations of a block; the first finds an empty queue of batches
+AHEAD = 2 * WORKERS  # batches that PyTorch's loader makes ahead
+WARM, MEASURED = 2, 4  # iterations of a block; the first ones find an empty queue of batches
 
 
-def our_loader(folder: str, model: argparse.Namespace, iterations: int) -> BatchLoader:
-    """The product's own, of so many batches."""
+def our_loader(folder: str, model: argparse.Namespace, iterations: int, device: torch.device) -> BatchLoader:
+    """The product's own, of so many batches and those that it still makes when they are done."""
     rows = index_rows(folder)
     dataset = MUSICMixDataset(
         rows,
         training=True,
-        num_samples=iterations * BATCH_SIZE,
+        num_samples=(iterations + AHEAD) * BATCH_SIZE,
         seed=model.seed,
         num_mix=model.num_mix,
         num_frames=model.num_frames,
@@ -42,7 +43,8 @@ def our_loader(folder: str, model: argparse.Namespace, iterations: int) -> Batch
         voxel_size=model.voxel_size,
         rgbs_feature=bool(model.rgbs_feature),
     )
-    return BatchLoader(dataset, batch_size=BATCH_SIZE, seed=model.seed, shuffle=True, workers=WORKERS)
+    settings = {"batch_size": BATCH_SIZE, "workers": WORKERS, "pin_memory": device.type == "cuda"}
+    return BatchLoader(dataset, seed=model.seed, shuffle=True, **settings)
 
 
 def race(folder: str, model: argparse.Namespace, rounds: int, device: torch.device) -> dict:
@@ -55,11 +57,11 @@ def race(folder: str, model: argparse.Namespace, rounds: int, device: torch.devi
     plain_engine = minkowski if minkowski and supports(minkowski, device) else sparse
     seconds = {"ours": [], "plain": []}
     for number in range(rounds):
-        loader = our_loader(folder, model, WARM + MEASURED)
+        loader = our_loader(folder, model, WARM + MEASURED, device)
         loader.set_epoch(number + 1)
         seconds["ours"] += time_block(our_iterations(model, loader, device), device)
         seconds["plain"] += time_block(plain_iterations(folder, model, plain_engine, device), device)
-    rates = {name: BATCH_SIZE / statistics.median(taken) for name, taken in seconds.items()}
+    rates = {name: BATCH_SIZE / statistics.mean(taken) for name, taken in seconds.items()}
     ratio = rates["ours"] / rates["plain"]
     print(
         f"samples a second: {rates['ours']:.2f}; of plain iterations, with {engine_name(plain_engine)}'s sparse engine "
@@ -69,7 +71,7 @@ def race(folder: str, model: argparse.Namespace, rounds: int, device: torch.devi
 
 
 def time_block(iterations: Iterator[None], device: torch.device) -> list[float]:
-    """Seconds of the iterations after the first."""
+    """Seconds of the iterations after the first ones."""
     seconds = []
     for _ in range(WARM + MEASURED):
         start = now(device)
@@ -99,8 +101,10 @@ def plain_iterations(folder: str, model: argparse.Namespace, engine: object, dev
     net = build_separation_net(plain, engine, device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=model.lr_sound, momentum=model.beta1)
     samples = PlainLoader(index_rows(folder), model.audLen, model.audRate, model.voxel_size, bool(model.rgbs_feature))
-    keys = [(1, n % len(samples)) for n in range((WARM + MEASURED) * BATCH_SIZE)]
-    loader = DataLoader(samples, BATCH_SIZE, sampler=keys, num_workers=WORKERS, collate_fn=plain_batch)
+    keys = [(1, n % len(samples)) for n in range((WARM + MEASURED + AHEAD) * BATCH_SIZE)]
+    loader = DataLoader(
+        samples, BATCH_SIZE, sampler=keys, num_workers=WORKERS, collate_fn=plain_batch, pin_memory=device.type == "cuda"
+    )
     for mixture, sources, clouds in loader:
         mixture, sources = mixture.to(device), sources.to(device)
         clouds = [tuple(part.to(device) for part in cloud) for cloud in clouds]

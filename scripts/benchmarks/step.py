@@ -17,7 +17,7 @@ from torch import Tensor
 from arguments import choose_device, parse_arguments
 from benchmarks.data import write_files
 from benchmarks.floors import report_floors
-from benchmarks.race import BATCH_SIZE, WORKERS, our_loader, race
+from benchmarks.race import BATCH_SIZE, WARM, WORKERS, our_loader, race
 from benchmarks.timing import now
 from dataset.collate import Batch
 from dataset.loader import BatchLoader
@@ -25,16 +25,22 @@ from models import SeparationNet, build_separation_net
 from models.backend import choose_engine, engine_name
 from models.separation_net import EPSILON
 from models.targets import loss_weight
+from utils.errors import InputError
 from utils.optimizer import build_optimizer
 from utils.spectrogram import stft
 
 STAGES = ("waiting for data", "transfer", "spectrogram", "vision", "sound", "fusion", "loss", "optimiser")
 
+MEASURABLE = {  # with
+    *("num_mix", "num_frames", "arch_sound", "ngf", "num_channels", "rgbs_feature", "voxel_size", "audLen", "log_freq"),
+    *("amp", "channels_last", "compile", "grad_checkpoint", "sparse_backend"),
+}
+
 
 def benchmark_step(options: argparse.Namespace) -> dict:
     """Seconds of every stage of an iteration, memory, floors, and samples a second against a plain iteration."""
     device = choose_device(options.device)
-    model = parse_arguments(["--id", "benchmark", *options.training])
+    model = training_options(options.training)
     engine = choose_engine(model.sparse_backend, device)
     others = f" with {' '.join(options.training)}" if options.training else ""
     print(
@@ -44,10 +50,11 @@ def benchmark_step(options: argparse.Namespace) -> dict:
     )
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder))
-        loader = our_loader(folder, model, iterations=2 + max(3, options.pairs // 2))
+        iterations = WARM + max(3, options.pairs)
+        loader = our_loader(folder, model, iterations, device)
         net = build_separation_net(model, engine, device).train()
         optimizer = build_optimizer(net, model)
-        taken, batch = time_stages(net, loader, optimizer, device)
+        taken, batch = time_stages(net, loader, optimizer, device, iterations)
         figures = report_stages(taken)
         figures |= {"peak_memory_mib": peak_memory_mib(device), "sample_cpu_s": time_samples(loader)}
         memory, making = figures["peak_memory_mib"], figures["sample_cpu_s"]
@@ -55,7 +62,7 @@ def benchmark_step(options: argparse.Namespace) -> dict:
         figures |= report_floors(net, batch, figures["computed_s"], device)
         del net, optimizer
         if not options.training:
-            figures |= race(folder, model, max(1, options.pairs // 2), device)
+            figures |= race(folder, model, max(1, options.pairs // 3), device)
     parameters = sum(p.numel() for p in build_separation_net(model).parameters())
     voxels = sum(len(coordinates) for coordinates, _ in batch.clouds) / (BATCH_SIZE * len(batch.clouds))
     about = {"device": str(device), "threads": torch.get_num_threads(), "batch_size": BATCH_SIZE, "workers": WORKERS}
@@ -63,13 +70,22 @@ def benchmark_step(options: argparse.Namespace) -> dict:
     return {**about, "num_mix": model.num_mix, "num_frames": model.num_frames, **figures}
 
 
+def training_options(words: list[str]) -> argparse.Namespace:
+    """The defaults of `main.py`, but for these; raises InputError for an option that is not measured here."""
+    default, model = (parse_arguments(["--id", "benchmark", *more]) for more in ([], words))
+    others = [name for name, value in vars(model).items() if value != getattr(default, name) and name not in MEASURABLE]
+    if others:
+        raise InputError(f"--with: --{others[0]} is not measured here; these are: --{' --'.join(sorted(MEASURABLE))}")
+    return model
+
+
 def time_stages(
-    net: SeparationNet, loader: BatchLoader, optimizer: torch.optim.Optimizer, device: torch.device
+    net: SeparationNet, loader: BatchLoader, optimizer: torch.optim.Optimizer, device: torch.device, iterations: int
 ) -> tuple[list[dict], Batch]:
-    """Trains for an epoch: seconds of each (stage, way) in each iteration but the first two, and the last batch."""
+    """Trains: seconds of each (stage, way) in each iteration but the first ones, and the last batch."""
     taken = []
     batches = iter(loader)
-    for _ in range(len(loader)):
+    for _ in range(iterations):
         clock = Clock(device)
         batch = next(batches)
         clock("waiting for data")
@@ -80,7 +96,8 @@ def time_stages(
         optimizer.step()
         clock("optimiser")
         taken.append(clock.seconds)
-    return taken[2:], batch
+    batches.close()
+    return taken[WARM:], batch
 
 
 def compute_by_stages(net: SeparationNet, batch: Batch, clock: Callable[..., None]) -> Tensor:
@@ -126,13 +143,13 @@ class Clock:
 
 
 def report_stages(taken: list[dict]) -> dict:
-    """Prints the table of the stages; medians."""
+    """Prints the table of the stages; means, as a wait for data may come now and then."""
 
-    def median(stage: str, way: str) -> float:
-        return statistics.median(one.get((stage, way), 0.0) for one in taken)
+    def mean(stage: str, way: str) -> float:
+        return statistics.mean(one.get((stage, way), 0.0) for one in taken)
 
-    total = statistics.median(sum(one.values()) for one in taken)
-    stages = {stage: {way: median(stage, way) for way in ("forward", "backward")} for stage in STAGES}
+    total = statistics.mean(sum(one.values()) for one in taken)
+    stages = {stage: {way: mean(stage, way) for way in ("forward", "backward")} for stage in STAGES}
     print(f"{'stage':<18}{'forward s':>11}{'backward s':>12}{'share':>9}")
     for stage, ways in stages.items():
         backward = f"{ways['backward']:12.4f}" if ways["backward"] else " " * 12
