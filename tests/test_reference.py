@@ -76,7 +76,7 @@ def test_training_steps(name, engine):
     case = load_case(name, engine)
     model, numbers = case.model.train(), case.numbers
     options = argparse.Namespace(
-        optimizer="sgd", beta1=0.9, weight_decay=1e-4, lr_sound=1e-3, lr_synthesizer=1e-3, lr_vision=1e-4
+        optimizer="sgd", amp="no", beta1=0.9, weight_decay=1e-4, lr_sound=1e-3, lr_synthesizer=1e-3, lr_vision=1e-4
     )
     optimizer = build_optimizer(model, options)
     losses = []
