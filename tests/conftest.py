@@ -17,6 +17,7 @@ for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
     sys.path.insert(0, str(folder))
 
 from dataset.index import IndexRow  # noqa: E402
+from dataset.music import MUSICMixDataset  # noqa: E402
 from models import SOUND_ISA  # noqa: E402
 
 os.environ["ONEDNN_MAX_CPU_ISA"] = SOUND_ISA  # as --amp does, which in this process comes too late
@@ -76,3 +77,21 @@ def rows(data_tree) -> list[IndexRow]:
             frames = data_tree / "data" / "frames" / instrument / f"person_{k + 1}"
             found.append(IndexRow(str(audio), str(frames), 4, f"train.csv:{len(found) + 1}"))
     return found
+
+
+def training_mixtures(rows, options) -> MUSICMixDataset:
+    """Twelve mixtures of the rows, as `options` of the command line have them."""
+    return MUSICMixDataset(
+        rows,
+        training=True,
+        num_samples=12,
+        seed=0,
+        num_mix=2,
+        num_frames=1,
+        stride_frames=1,
+        aud_len=options.audLen,
+        aud_rate=options.audRate,
+        voxel_size=options.voxel_size,
+        rgbs_feature=False,
+        instruments=options.instruments,
+    )

@@ -10,10 +10,10 @@ from benchmarks.race import plain_loss
 from benchmarks.sparse import step, time_shares
 from benchmarks.step import STAGES, Clock, compute_by_stages
 from benchmarks.timing import time_in_turn
+from conftest import training_mixtures
 
 from arguments import parse_arguments
 from dataset.collate import collate
-from dataset.music import MUSICMixDataset
 from dataset.points import read_cloud
 from models import build_separation_net
 from models.backend import shells
@@ -64,19 +64,7 @@ def test_shares_of_time_add_up():
 def test_stages_are_the_whole(rows):
     """The forward and backward that is timed stage by stage gives the loss and the gradients of the model's own."""
     options = parse_arguments(["--arch_sound", "unet5", "--ngf", "2", "--audLen", "8191", "--voxel_size", "0.1"])
-    dataset = MUSICMixDataset(
-        rows,
-        training=True,
-        num_samples=12,
-        seed=0,
-        num_mix=2,
-        num_frames=1,
-        stride_frames=1,
-        aud_len=options.audLen,
-        aud_rate=options.audRate,
-        voxel_size=options.voxel_size,
-        rgbs_feature=False,
-    )
+    dataset = training_mixtures(rows, options)
     batch = collate([dataset[1, index] for index in range(3)])
     found, clock = [], Clock(torch.device("cpu"))
     for by_stages in (False, True):

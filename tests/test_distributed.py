@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, training_mixtures
 from test_main import events_of, fails_in_one_line, python
 
 from arguments import parse_arguments
@@ -123,21 +123,8 @@ def write_batch(path, options):
 
     from dataset.collate import collate
     from dataset.index import read_index
-    from dataset.music import MUSICMixDataset
 
-    data = MUSICMixDataset(
-        read_index("list.csv"),
-        training=True,
-        num_samples=MIXTURES,
-        seed=0,
-        num_mix=2,
-        num_frames=1,
-        stride_frames=1,
-        aud_len=options.audLen,
-        aud_rate=options.audRate,
-        voxel_size=options.voxel_size,
-        rgbs_feature=False,
-    )
+    data = training_mixtures(read_index("list.csv"), options)
     samples = [data[1, index] for index in range(4)]
     parts = {"all": samples, "0": samples[:2], "1": samples[2:]}
     torch.save({name: doubled(collate(part)) for name, part in parts.items()}, path)

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, training_mixtures
 from test_distributed import LABEL, SMALL, losses_of, main, run_of, tree  # noqa: F401  (tree is a fixture)
 from test_main import python
 
@@ -15,7 +15,6 @@ import models
 from arguments import parse_arguments
 from dataset.collate import collate
 from dataset.index import read_index
-from dataset.music import MUSICMixDataset
 from models import CHANNELS_LAST, build_separation_net
 from models.audio_net import Unet
 from training import Trainer, groups, happens
@@ -32,20 +31,7 @@ def options_of(*arguments, device="cpu"):
 @pytest.fixture
 def samples(tree):  # noqa: F811
     options = options_of()
-    data = MUSICMixDataset(
-        read_index("list.csv"),
-        training=True,
-        num_samples=12,
-        seed=0,
-        num_mix=2,
-        num_frames=1,
-        stride_frames=1,
-        aud_len=options.audLen,
-        aud_rate=options.audRate,
-        voxel_size=options.voxel_size,
-        rgbs_feature=False,
-        instruments=options.instruments,
-    )
+    data = training_mixtures(read_index("list.csv"), options)
     return [data[1, index] for index in range(6)]
 
 
