@@ -318,9 +318,24 @@ def test_an_unreadable_file_of_one_process(tree, rows):
     assert list(json.loads((run_of(tree, "lenient") / "skipped.json").read_text())) == [str(broken)]
 
 
+STARTED = []
+
+
 def start(tree, *arguments):
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    STARTED.append(subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """What a test started and did not see end is ended after it."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            for pid in (*children_of(process).values(), process.pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(condition, seconds=120):
