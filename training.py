@@ -28,6 +28,7 @@ class Trainer:
             None without.
 
     Args:
+        model: on its device, with the weights that it starts from.
         options: those of the training: learning rates, `accumulate`, `sync_bn`, `amp` and so on.
     """
 
@@ -69,7 +70,10 @@ class Trainer:
             raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
 
     def compute_gradients(self, batches: list[Batch]) -> tuple[float, int]:
-        """The gradients of the mean loss of all mixtures of all processes.
+        """The gradients of the mean loss of all mixtures of all processes, in the parameters' `grad`.
+
+        Args:
+            batches: this process's, one or more; every process gives as many.
 
         Returns:
             That loss, and how many mixtures there were.
