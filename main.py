@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -257,7 +256,7 @@ def build_loader(
         pin_memory=device.type == "cuda",
         smallest=2 if training and options.num_frames == 1 else 1,  # clouds that batch normalisation needs
         skipped=skipped,
-        check=partial(stop.check, together=training),
+        check=stop.check,
     )
 
 

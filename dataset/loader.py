@@ -35,6 +35,7 @@ class EpochSampler(Sampler):
         self.length, self.batch_size, self.seed, self.shuffle, self.period = length, batch_size, seed, shuffle, period
         self.round_size = batch_size * world_size()  # keys of one batch in every process
         self.used = length // self.round_size * self.round_size or length if shuffle else length
+        self.rounds = -(-self.used // self.round_size)  # batches of the first process, which has the most
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
@@ -75,7 +76,7 @@ class BatchLoader:
         collate_fn: samples -> batch.
         smallest: samples that a batch needs.
         skipped: which unreadable files to pass over; none: not one.
-        check: called before each batch; what it raises ends the pass.
+        check: called before each batch, as often in every process; what it raises ends the pass.
 
     Raises:
         InputError: fewer training samples than the processes need for one batch each; while iterating, for a sample
@@ -135,6 +136,8 @@ class BatchLoader:
             self.left_out += errors
             if batch is not None:
                 yield batch
+        if len(self.loader) < self.sampler.rounds:  # the others may be stopped before their last batch
+            self.check()
 
 
 def _agreed(batch: Any | None, errors: list[InputError]) -> tuple[Any | None, list[InputError]]:

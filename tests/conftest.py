@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
     sys.path.insert(0, str(folder))
 
-from dataset.index import IndexRow  # noqa: E402
+from dataset.index import IndexRow, write_index  # noqa: E402
 from dataset.music import MUSICMixDataset  # noqa: E402
 from models import SOUND_ISA  # noqa: E402
 
@@ -77,6 +77,15 @@ def rows(data_tree) -> list[IndexRow]:
             frames = data_tree / "data" / "frames" / instrument / f"person_{k + 1}"
             found.append(IndexRow(str(audio), str(frames), 4, f"train.csv:{len(found) + 1}"))
     return found
+
+
+@pytest.fixture
+def tree(rows, tmp_path, monkeypatch) -> Path:
+    """The folder that commands run in, with those rows as `list.csv`; one thread each, as torchrun has it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_index(tmp_path / "list.csv", rows)
+    return tmp_path
 
 
 def training_mixtures(rows, options) -> MUSICMixDataset:

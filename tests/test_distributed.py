@@ -1,4 +1,4 @@
-"""Several processes on the CPU, through gloo: the numbers of one, files from one, and an end when one of them dies."""
+"""Several processes on the CPU, through gloo: the numbers of one, files from one."""
 
 from __future__ import annotations
 
@@ -6,58 +6,23 @@ import csv
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT, training_mixtures
-from test_main import events_of, fails_in_one_line, python
+from processes import LABEL, SMALL, losses_of, main, run_of
+from test_main import events_of
 
 from arguments import parse_arguments
-from dataset.index import write_index
-from dataset.loader import EpochSampler
+from dataset.loader import BatchLoader, EpochSampler
 from utils import distributed
 from utils.launch import launch
 from utils.run_state import RunState
+from utils.signals import Stopped, StopSignals
 
-SMALL = [
-    *("--device", "cpu", "--arch_sound", "unet5", "--ngf", "4", "--num_channels", "4", "--audLen", "8191"),
-    *("--voxel_size", "0.1", "--workers", "0", "--mask_thres", "0.1", "--num_vis", "0", "--save_iter", "2"),
-    *("--list_train", "list.csv", "--list_val", "list.csv", "--dup_trainset", "1", "--disp_iter", "1"),
-]
-LABEL = ["--arch_vision", "label"]  # a vision net of no size
 MIXTURES = 12  # rows of the list
-
-
-@pytest.fixture
-def tree(rows, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_index(tmp_path / "list.csv", rows)
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """As torchrun has it: a process alone computes as one of several does."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-def main(tree, *arguments):
-    return python(tree, ROOT / "main.py", *SMALL, *arguments)
-
-
-def run_of(tree, ckpt):
-    (run,) = (tree / ckpt).iterdir()
-    return run
-
-
-def losses_of(run):
-    """The training losses of a run, iteration by iteration."""
-    return [event.value for event in events_of(run / "tensorboard").Scalars("train/loss")]
 
 
 def worker(*arguments):
@@ -258,6 +223,38 @@ def test_a_place_in_an_epoch_is_counted_in_mixtures():
     assert older.iteration == 5
 
 
+def test_a_signal_to_one_process_stops_all(tmp_path):
+    """Before the same batch; in an evaluation too, where the first process may have one more than the other."""
+    assert worker("stop", tmp_path / "seen") == 0
+    assert json.loads((tmp_path / "seen").read_text()) == [[[after] * 2] * 2 for after in (0, 1)] * 2
+
+
+def work_stop(output):
+    """Passes over batches; one process is sent a signal after some of its own."""
+    found = []
+    for mixtures, training in ((9, True), (5, False)):  # two batches each; two and one
+        for after in (0, 1):
+            found.append([distributed.everyones(seen(mixtures, training, told, after)) for told in (0, 1)])
+    if distributed.is_main():
+        Path(output).write_text(json.dumps(found))
+
+
+def seen(mixtures, training, told, after):
+    """How many batches this process has seen before it stops."""
+    dataset, batches = {(0, n): n for n in range(mixtures)}, 0
+
+    def send_after(batches):
+        if batches == after and distributed.rank() == told:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with StopSignals() as stop, pytest.raises(Stopped):
+        send_after(0)
+        for _ in BatchLoader(dataset, batch_size=2, seed=0, shuffle=training, collate_fn=list, check=stop.check):
+            batches += 1
+            send_after(batches)
+    return batches
+
+
 @pytest.mark.parametrize("length", [23, 24, 3])
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_the_shares_are_the_whole(monkeypatch, length, processes):
@@ -290,161 +287,6 @@ def test_the_shares_are_the_whole(monkeypatch, length, processes):
         assert list(sampler) == alone
         rest = shares(shuffle=True, start=4 * processes)
         assert [part[4:] for part in parts] == rest
-
-
-def test_no_gpus(tree):
-    fails_in_one_line(main(tree, "--num_gpus", "2", "--device", "auto"), "--num_gpus 2", "--device cpu")
-
-
-def test_too_few_mixtures(tree):
-    """Every process finds that out; the first one says it."""
-    result = main(tree, *LABEL, "--num_gpus", "2", "--batch_size_per_gpu", "8")
-    fails_in_one_line(result, "12 training samples make no batch of 8 for each of 2 processes")
-
-
-def test_an_unreadable_file_of_one_process(tree, rows):
-    """The run ends with that process's line; with --skip_bad_samples all pass over the same batch and go on."""
-    broken = tree / "broken.wav"
-    broken.write_text("no sound")
-    write_index(tree / "broken.csv", [*rows[:-1], type(rows[0])(str(broken), rows[-1].frames_path, 4, "")])
-    options = [*LABEL, "--list_train", "broken.csv", "--num_gpus", "2", "--batch_size_per_gpu", "2", "--num_epoch", "1"]
-    options += ["--num_val", "2"]
-    result = main(tree, *options, "--ckpt", "strict")
-    assert result.returncode == 2 and result.stderr.count("error: ") == 1, result.stderr
-    assert str(broken) in result.stderr and "broken.csv" in result.stderr
-    result = main(tree, *options, "--ckpt", "lenient", "--skip_bad_samples", "1")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count(f"skipped: {broken}") == 1
-    assert list(json.loads((run_of(tree, "lenient") / "skipped.json").read_text())) == [str(broken)]
-
-
-STARTED = []
-
-
-def start(tree, *arguments):
-    command = [sys.executable, *map(str, arguments)]
-    STARTED.append(subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    return STARTED[-1]
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    """What a test started and did not see end is ended after it."""
-    yield
-    while STARTED:
-        process = STARTED.pop()
-        if process.poll() is None:
-            for pid in (*children_of(process).values(), process.pid):
-                os.kill(pid, signal.SIGKILL)
-
-
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.1)
-
-
-def iterations_saved(tree, ckpt):
-    """Epoch and iteration of the `last.pth` below a folder; (0, 0) while there is none."""
-    for path in (tree / ckpt).glob("*/last.pth"):
-        try:
-            state = torch.load(path, weights_only=True)["state"]
-        except (OSError, RuntimeError):
-            continue
-        return state["epoch"], state["iteration"]
-    return 0, 0
-
-
-def children_of(process):
-    """The processes that a launcher started, by number."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            environment = (path / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        ranks = [entry.partition(b"=")[2] for entry in environment if entry.startswith(b"RANK=")]
-        if parent == process.pid and ranks:
-            found[int(ranks[0])] = int(path.name)
-    return found
-
-
-LONG = [
-    *LABEL,
-    "--dup_trainset",
-    "4",
-    "--num_epoch",
-    "3",
-    "--num_val",
-    "2",
-    "--batch_size_per_gpu",
-    "2",
-    "--resume",
-    "1",
-]
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
-def test_a_killed_process_ends_the_run(tree):
-    run = start(tree, ROOT / "main.py", *SMALL, *LONG, "--num_epoch", "500", "--num_gpus", "2", "--ckpt", "killed")
-    wait_for(lambda: iterations_saved(tree, "killed") > (1, 0))
-    os.kill(children_of(run)[1], signal.SIGKILL)
-    _, said = run.communicate(timeout=120)
-    assert run.returncode == 128 + signal.SIGKILL
-    assert "error: process 1 was ended by signal 9" in said and "Traceback" not in said
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
-def test_torchrun_starts_anew_from_the_last_checkpoint(tree):
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max_restarts", "1"]
-    options = LONG[:-2]  # without --resume 1
-    run = start(tree, *torchrun, ROOT / "main.py", *SMALL, *options, "--ckpt", "killed")
-    wait_for(lambda: iterations_saved(tree, "killed") > (1, 0))
-    os.kill(children_of(run)[1], signal.SIGKILL)
-    said, errors = run.communicate(timeout=240)
-    assert run.returncode == 0, errors
-    assert said.count("a new run begins") == 1 and said.count("goes on with epoch") == 1
-    assert main(tree, *options, "--num_gpus", "2", "--ckpt", "alone").returncode == 0
-    histories = [
-        torch.load(next((tree / ckpt).glob("*/history_latest.pth")), weights_only=True) for ckpt in ("killed", "alone")
-    ]
-    assert histories[0]["train"]["loss"] == pytest.approx(histories[1]["train"]["loss"], abs=1e-6)
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
-def test_two_nodes_of_which_one_loses_its_process(tree):
-    """Each has a launcher of its own; both start anew, the one that lost nothing too, and go on together."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    torchrun = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1", "--rdzv_id", "nodes"]
-    torchrun += ["--rdzv_backend", "c10d", "--rdzv_endpoint", address, "--local_addr", "localhost"]
-    torchrun += ["--max_restarts", "2"]
-    options = LONG[:-2]  # without --resume 1
-    nodes = [start(tree, *torchrun, ROOT / "main.py", *SMALL, *options, "--ckpt", "nodes") for _ in range(2)]
-    wait_for(lambda: iterations_saved(tree, "nodes") > (1, 0))
-    os.kill(next(pid for node in nodes for number, pid in children_of(node).items() if number == 1), signal.SIGKILL)
-    found = [(*node.communicate(timeout=240), node.returncode) for node in nodes]
-    assert [code for *_, code in found] == [0, 0], found
-    said = "".join(said for said, *_ in found)
-    assert said.count("a new run begins") == 1 and said.count("goes on with epoch") == 1
-    assert iterations_saved(tree, "nodes") == (4, 0)
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
-def test_a_signal_stops_all_and_the_run_goes_on(tree):
-    """Given to the launcher, or to one of the processes alone."""
-    for number, ends in ((None, signal.SIGTERM), (1, signal.SIGINT), (0, signal.SIGTERM)):
-        run = start(tree, ROOT / "main.py", *SMALL, *LONG, "--num_epoch", "500", "--num_gpus", "2", "--ckpt", "stopped")
-        before = iterations_saved(tree, "stopped")
-        wait_for(lambda before=before: iterations_saved(tree, "stopped") > max(before, (1, 0)))
-        os.kill(run.pid if number is None else children_of(run)[number], ends)
-        said, errors = run.communicate(timeout=120)
-        assert run.returncode == 128 + ends, errors
-        assert said.count("saved in epoch") == 1 and "Traceback" not in errors
-        assert "error" not in errors.lower()
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import sys
 import pytest
 from conftest import ROOT
 
-CODE = """
+CODE = r"""
 from utils.parallel import mapper
 if __name__ == "__main__":
     with mapper(2) as mapped:
-        list(mapped(exec, ["import time; print('up', flush=True); time.sleep(60)"] * 32))
+        list(mapped(exec, ["import os, time; os.write(1, b'up\\n'); time.sleep(60)"] * 32))
 """
 
 

@@ -11,7 +11,7 @@ import sys
 import plan_run
 import pytest
 from conftest import ROOT
-from test_distributed import LABEL, SMALL, iterations_saved, one_thread, tree, wait_for  # noqa: F401
+from processes import LABEL, SMALL, iterations_saved, wait_for
 from test_main import fails_in_one_line, python
 
 STAGES = {
@@ -102,7 +102,7 @@ SCONTROL = """#!/bin/sh
 
 
 @pytest.fixture
-def slurm(tree, monkeypatch):  # noqa: F811
+def slurm(tree, monkeypatch):
     """A job of one node with two processes, on this machine; `srun` and `scontrol` do what they do there."""
     python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
     commands = {"bin/srun": SRUN, "bin/scancel": SCANCEL, "bin/scontrol": SCONTROL, ".venv/bin/python": python}
@@ -130,7 +130,7 @@ def slurm(tree, monkeypatch):  # noqa: F811
     return submit
 
 
-def test_a_job_that_is_preempted_goes_on(slurm, tree):  # noqa: F811
+def test_a_job_that_is_preempted_goes_on(slurm, tree):
     job = slurm("--num_epoch", "300", "--eval_epoch", "300")
     wait_for(lambda: iterations_saved(tree, "ckpt") > (1, 0))
     job.send_signal(signal.SIGTERM)  # to the batch script, before the time limit
@@ -148,7 +148,7 @@ def test_a_job_that_is_preempted_goes_on(slurm, tree):  # noqa: F811
     assert f"goes on with epoch {before[0]}, after {before[1]} of its iterations" in said
 
 
-def test_a_job_that_ends(slurm, tree):  # noqa: F811
+def test_a_job_that_ends(slurm, tree):
     job = slurm("--num_epoch", "1")
     said, errors = job.communicate(timeout=120)
     assert job.returncode == 0, errors

@@ -453,7 +453,7 @@ def test_resumed_with_unreadable_files(train, broken, tmp_path, monkeypatch):
     train("--ckpt", "whole", *options)
     check, calls = StopSignals.check, []
 
-    def stop_now_and_then(self, together=False):
+    def stop_now_and_then(self):
         calls.append(1)
         if len(calls) % 4 == 0:
             raise Stopped(signal.SIGINT)

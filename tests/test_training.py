@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 from conftest import ROOT, training_mixtures
-from test_distributed import LABEL, SMALL, losses_of, main, run_of, tree  # noqa: F401  (tree is a fixture)
+from processes import LABEL, SMALL, losses_of, main, run_of
 from test_main import python
 
 import models
@@ -29,7 +29,7 @@ def options_of(*arguments, device="cpu"):
 
 
 @pytest.fixture
-def samples(tree):  # noqa: F811
+def samples(tree):
     options = options_of()
     data = training_mixtures(read_index("list.csv"), options)
     return [data[1, index] for index in range(6)]
@@ -75,7 +75,7 @@ def test_groups():
     assert [number for number in range(1, 9) if happens(4, number, 1)] == [4, 8]
 
 
-def test_a_run_that_accumulates(tree):  # noqa: F811
+def test_a_run_that_accumulates(tree):
     """Twelve mixtures make two steps of two batches of three; what is saved between steps goes on to the same end."""
     options = [*LABEL, "--batch_size_per_gpu", "3", "--accumulate", "2", "--num_val", "2", "--num_epoch", "2"]
     options += ["--eval_epoch", "2"]

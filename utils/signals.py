@@ -39,11 +39,9 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def check(self, together: bool = False) -> None:
-        """Raises `Stopped` if a signal came; with `together` in all processes, if it came to any: all must call it."""
-        number = self.number or 0
-        if together:
-            (number,) = largest(number)
+    def check(self) -> None:
+        """Raises `Stopped` if a signal came; in all processes, if it came to any: all must call it."""
+        (number,) = largest(self.number or 0)
         if number:
             raise Stopped(number)
 
