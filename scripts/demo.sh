@@ -7,7 +7,6 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/demo_common.sh"
-classifier=ckpt/$name-seed$seed-classifier.pth
 
 echo "== 1/6 data: five instruments, $recordings recordings and 13 performers each =="
 make_data
@@ -16,9 +15,8 @@ echo "== 2/6 vision net: instruments of other performers, as ModelNet40 in the p
 pretrain "$classifier" 1
 
 echo "== 3/6 training =="
-# shellcheck disable=SC2086
-$python main.py --id "$name-seed$seed" --overwrite 1 --rgbs_feature 1 --pretrained_vision "$classifier" $train_options
-run=$(basename "$(ls -td ckpt/"$name-seed$seed"-2mix-* | head -n 1)")
+train "$name-seed$seed" --overwrite 1
+run=$(basename "$(run_of "$name-seed$seed")")
 
 echo "== 4/6 evaluation on unseen performers and unseen recordings =="
 $python main.py --mode eval --id "$run" --list_val "$data/test.csv" \

@@ -1,5 +1,5 @@
-# What the demo's scripts share; they source it with their command line: its options, set-up, data, classifiers, and the
-# options of the demo's model. Sets python, name, seed, data, train_options; changes to the repository's root.
+# What the demo's scripts share; they source it with their command line: its options, set-up, data, classifiers, training.
+# Sets python, name, seed, data, classifier, train_options; changes to the repository's root.
 name=demo seed=0
 recordings=60 seconds=12 frames=12 bodies=160
 pretrain_epochs=16 epochs=11 repeats=2 drop=8
@@ -30,9 +30,10 @@ done
 cd "$here/.."
 python=.venv/bin/python
 data=data/$name
+classifier=ckpt/$name-seed$seed-classifier.pth # by clouds with colours
 cloud_options="--voxel_size 0.05 --augment 0.2 --workers 0 --seed $seed"
-train_options="--list_train $data/train.csv --list_val $data/val.csv --optimizer adam --lr_sound 1e-3
-    --lr_synthesizer 1e-3 --lr_vision 0 --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16
+train_options="--list_train $data/train.csv --list_val $data/val.csv --optimizer adam --lr_sound 3e-4
+    --lr_synthesizer 3e-4 --lr_vision 0 --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16
     --audLen 16383 --weighted_loss 1 --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs
     --lr_steps $drop --eval_epoch 1 --num_vis 0 $cloud_options"
 
@@ -48,4 +49,17 @@ pretrain() {
     # shellcheck disable=SC2086
     $python scripts/pretrain_vision.py --data "$data/bodies" --output "$1" --overwrite 1 --rgbs_feature "$2" \
         --optimizer adam --lr 1e-3 --num_epoch $pretrain_epochs --eval_epoch 4 $cloud_options
+}
+
+# train ID [OPTIONS]: of the model conditioned on clouds with colours
+train() {
+    id=$1
+    shift
+    # shellcheck disable=SC2086
+    $python main.py --id "$id" --rgbs_feature 1 --pretrained_vision "$classifier" $train_options "$@"
+}
+
+# run_of ID: the folder of the run trained last
+run_of() {
+    ls -td ckpt/"$1"-2mix-* | head -n 1
 }

@@ -6,12 +6,11 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/demo_common.sh"
-depth=ckpt/$name-seed$seed-classifier-depth.pth
-rgb=ckpt/$name-seed$seed-classifier.pth
+depth=ckpt/$name-seed$seed-classifier-depth.pth # without colours
 
 make_data
 [ -f "$depth" ] || pretrain "$depth" 0
-[ -f "$rgb" ] || pretrain "$rgb" 1
+[ -f "$classifier" ] || pretrain "$classifier" 1
 # shellcheck disable=SC2086
 exec ./scripts/compare.sh --mixes 2 --prefix "$name-seed$seed-compare" --test "$data/test.csv" \
-    --pretrained_depth "$depth" --pretrained_rgb "$rgb" --output "ckpt/$name-seed$seed-comparison" $train_options
+    --pretrained_depth "$depth" --pretrained_rgb "$classifier" --output "ckpt/$name-seed$seed-comparison" $train_options

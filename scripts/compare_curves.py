@@ -1,0 +1,55 @@
+"""Prints the training losses of runs, epoch by epoch, and how far each differs from the first one's.
+
+python scripts/compare_curves.py ckpt/<run> ckpt/<the same with --amp bf16>
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils import checkpoint  # noqa: E402
+from utils.errors import InputError, run_command  # noqa: E402
+from utils.options import ArgumentParser  # noqa: E402
+from utils.run_state import HISTORY  # noqa: E402
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("first", metavar="RUN", type=Path, help="folder of a run")
+    parser.add_argument("others", metavar="OTHER", nargs="+", type=Path, help="folders of runs with as many epochs")
+    options = parser.parse_args()
+    first = read_curve(options.first)
+    others = [read_curve(run) for run in options.others]
+    for run, curve in zip(options.others, others, strict=True):
+        if curve.keys() != first.keys():
+            raise InputError(f"{run}: {len(curve)} epochs of training, but {len(first)} in {options.first}")
+    differences = [{epoch: 100 * (curve[epoch] / first[epoch] - 1) for epoch in first} for curve in others]
+    for epoch, loss in first.items():
+        columns = [f"{curve[epoch]:.4f} ({by[epoch]:+.1f} %)" for curve, by in zip(others, differences, strict=True)]
+        print(f"epoch {epoch:3}   {loss:.4f}   {'   '.join(columns)}")
+    for run, by in zip(options.others, differences, strict=True):
+        size = [abs(value) for value in by.values()]
+        print(
+            f"{run}: within {max(size):.2f} % of {options.first} in every epoch, {sum(size) / len(size):.2f} % on average"
+        )
+
+
+def read_curve(run: Path) -> dict[int, float]:
+    """The mean training loss of each epoch of a run.
+
+    Raises:
+        InputError: no epoch of it is finished, or its history cannot be read.
+    """
+    path = run / HISTORY
+    train = checkpoint.load(path)["train"]
+    if not train["epoch"]:
+        raise InputError(f"{path}: no epoch of training yet")
+    return dict(zip(train["epoch"], train["loss"], strict=True))
+
+
+if __name__ == "__main__":
+    run_command(main)

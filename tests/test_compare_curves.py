@@ -1,0 +1,49 @@
+"""Learning curves of several runs, beside one another."""
+
+from __future__ import annotations
+
+import sys
+
+import compare_curves
+import pytest
+
+from utils import checkpoint
+from utils.errors import InputError
+from utils.results import new_history
+from utils.run_state import HISTORY
+
+
+def curve(folder, *losses):
+    history = new_history()
+    history["train"] = {"epoch": list(range(1, len(losses) + 1)), "loss": list(losses)}
+    folder.mkdir()
+    checkpoint.save(history, folder / HISTORY)
+    return str(folder)
+
+
+def compare(monkeypatch, *runs):
+    monkeypatch.setattr(sys, "argv", ["compare_curves.py", *runs])
+    compare_curves.main()
+
+
+def test_differences(tmp_path, monkeypatch, capsys):
+    runs = [curve(tmp_path / "a", 0.5, 0.4), curve(tmp_path / "b", 0.51, 0.38), curve(tmp_path / "c", 0.5, 0.402)]
+    compare(monkeypatch, *runs)
+    first, second, b, c = capsys.readouterr().out.splitlines()
+    assert first == "epoch   1   0.5000   0.5100 (+2.0 %)   0.5000 (+0.0 %)"
+    assert second == "epoch   2   0.4000   0.3800 (-5.0 %)   0.4020 (+0.5 %)"
+    assert b == f"{runs[1]}: within 5.00 % of {runs[0]} in every epoch, 3.50 % on average"
+    assert c.startswith(f"{runs[2]}: within 0.50 %")
+
+
+@pytest.mark.parametrize(
+    "losses, expected", [((0.5,), "b: 1 epochs"), ((), "no epoch of training")]
+)
+def test_other_epochs(tmp_path, monkeypatch, losses, expected):
+    with pytest.raises(InputError, match=expected):
+        compare(monkeypatch, curve(tmp_path / "a", 0.5, 0.4), curve(tmp_path / "b", *losses))
+
+
+def test_no_run(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="b/history_latest.pth"):
+        compare(monkeypatch, curve(tmp_path / "a", 0.5), str(tmp_path / "b"))
