@@ -32,10 +32,9 @@ def main() -> None:
         columns = [f"{curve[epoch]:.4f} ({by[epoch]:+.1f} %)" for curve, by in zip(others, differences, strict=True)]
         print(f"epoch {epoch:3}   {loss:.4f}   {'   '.join(columns)}")
     for run, by in zip(options.others, differences, strict=True):
-        size = [abs(value) for value in by.values()]
-        print(
-            f"{run}: within {max(size):.2f} % of {options.first} in every epoch, {sum(size) / len(size):.2f} % on average"
-        )
+        sizes = [abs(value) for value in by.values()]
+        most, mean = max(sizes), sum(sizes) / len(sizes)
+        print(f"{run}: within {most:.2f} % of {options.first} in every epoch, {mean:.2f} % on average")
 
 
 def read_curve(run: Path) -> dict[int, float]:
