@@ -36,9 +36,7 @@ def test_differences(tmp_path, monkeypatch, capsys):
     assert c.startswith(f"{runs[2]}: within 0.50 %")
 
 
-@pytest.mark.parametrize(
-    "losses, expected", [((0.5,), "b: 1 epochs"), ((), "no epoch of training")]
-)
+@pytest.mark.parametrize("losses, expected", [((0.5,), "b: 1 epochs"), ((), "no epoch of training")])
 def test_other_epochs(tmp_path, monkeypatch, losses, expected):
     with pytest.raises(InputError, match=expected):
         compare(monkeypatch, curve(tmp_path / "a", 0.5, 0.4), curve(tmp_path / "b", *losses))
