@@ -70,8 +70,7 @@ def draw_cloud(axes: Axes, path: Path, title: str) -> None:
     order = np.argsort(xyz[:, 2])
     colours = "#3b6ea5" if rgb is None else rgb[order]
     axes.scatter(xyz[order, 0], xyz[order, 1], c=colours, s=1.2, linewidths=0)
-    axes.set(title=title, aspect="equal", xlabel="m", facecolor="#e8e8e8")
-    axes.locator_params(axis="x", nbins=3)
+    axes.set(title=title, aspect="equal", xticks=[], ylabel="m", facecolor="#e8e8e8")
 
 
 def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
