@@ -2,13 +2,13 @@
 # Sets python, name, seed, data, classifier, train_options; changes to the repository's root.
 name=demo seed=0
 recordings=60 seconds=12 frames=12 bodies=160
-pretrain_epochs=16 epochs=11 repeats=2 drop=8
+pretrain_epochs=16 epochs=11 repeats=2 drop=8 mask_thres=0.5
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
         name=demo-quick
         recordings=12 seconds=4 frames=2 bodies=10
-        pretrain_epochs=1 epochs=1 repeats=1 drop=1
+        pretrain_epochs=1 epochs=1 repeats=1 drop=1 mask_thres=0.1 # masks that have learnt nothing are below 0.5
         ;;
     --seed)
         shift
@@ -35,7 +35,7 @@ cloud_options="--voxel_size 0.05 --augment 0.2 --workers 0 --seed $seed"
 train_options="--list_train $data/train.csv --list_val $data/val.csv --optimizer adam --lr_sound 3e-4
     --lr_synthesizer 3e-4 --lr_vision 0 --vision_activation tanh --arch_sound unet6 --ngf 16 --num_channels 16
     --audLen 16383 --weighted_loss 1 --batch_size_per_gpu 16 --dup_trainset $repeats --num_epoch $epochs
-    --lr_steps $drop --eval_epoch 1 --num_vis 0 $cloud_options"
+    --lr_steps $drop --eval_epoch 1 --num_vis 0 --mask_thres $mask_thres $cloud_options"
 
 make_data() {
     $python scripts/make_demo_data.py --output "$data" --seed "$seed" --overwrite 1 \
