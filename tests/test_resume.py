@@ -108,7 +108,7 @@ def test_stopped_after_every_step(train, reference, tmp_path, monkeypatch, capsy
     """Every start does one more iteration, of training or evaluation, and is stopped."""
     calls = []
 
-    def check(self, together=False):
+    def check(self):
         calls.append(1)
         if len(calls) == 2:
             raise Stopped(signal.SIGTERM)
