@@ -1,14 +1,17 @@
 #!/bin/sh
-# The demo's training in float32, taken from the demo if it has run, and with --amp bf16, and both learning curves.
-#   ./scripts/demo_precision.sh            about ten minutes on two CPU cores, half of it if the demo has run
+# The demo's training with --amp bf16 beside float32's, which is taken from the demo if it has run, and beside float32 with
+# another memory layout, that is with nothing but other rounding: their learning curves.
+#   ./scripts/demo_precision.sh            a quarter of an hour on two CPU cores
 #   ./scripts/demo_precision.sh --quick    one epoch
 #   ./scripts/demo_precision.sh --seed 1   another data set and other initial weights
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/demo_common.sh"
+id=$name-seed$seed
 
 [ -f "$data/train.csv" ] || make_data
 [ -f "$classifier" ] || pretrain "$classifier" 1
-train "$name-seed$seed" --resume 1
-train "$name-seed$seed-bf16" --resume 1 --amp bf16
-exec $python scripts/compare_curves.py "$(run_of "$name-seed$seed")" "$(run_of "$name-seed$seed-bf16")"
+train "$id" --resume 1
+train "$id-bf16" --resume 1 --amp bf16
+train "$id-layout" --resume 1 --channels_last no
+exec $python scripts/compare_curves.py "$(run_of "$id")" "$(run_of "$id-bf16")" "$(run_of "$id-layout")"
