@@ -47,6 +47,13 @@ make_data() {
 # pretrain FILE RGBS_FEATURE
 pretrain() {
     # shellcheck disable=SC2086
+    $python scripts/pretrain_vision.py --data "$data/bodies" --output "$1" --overwrite 1 --rgbs_feature "$2" \
+        --optimizer adam --lr 1e-3 --num_epoch $pretrain_epochs --eval_epoch 4 $cloud_options
+}
+
+# train ID [OPTIONS]: the model conditioned on clouds with colours
+train() {
+    # shellcheck disable=SC2086
     $python main.py --rgbs_feature 1 --pretrained_vision "$classifier" $train_options --id "$@"
 }
 
