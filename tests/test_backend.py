@@ -135,7 +135,8 @@ def test_networks_agree_in_single_precision(clouds, voxels):
         gradients.append([features.grad, *(p.grad for p in net.parameters())])
     close(*outputs)
     for found, expected in zip(*gradients, strict=True):
-        assert (found - expected).norm() <= 1e-4 * expected.norm() + 1e-12
+        # Rounding may turn an activation near zero, or the larger of two, whose gradients then go elsewhere.
+        assert (found - expected).norm() <= 2e-3 * expected.norm() + 1e-12
 
 
 @needs_minkowski
