@@ -1,6 +1,8 @@
 """Prints the training losses of runs, epoch by epoch, and how far each differs from the first one's.
 
-python scripts/compare_curves.py ckpt/<run> ckpt/<the same with --amp bf16>
+    python scripts/compare_curves.py ckpt/<run> ckpt/<the same with --amp bf16>
+
+All runs have as many epochs; validation losses, which best weights are chosen by, are on each run's page.
 """
 
 from __future__ import annotations
@@ -28,13 +30,15 @@ def main() -> None:
         if curve.keys() != first.keys():
             raise InputError(f"{run}: {len(curve)} epochs of training, but {len(first)} in {options.first}")
     differences = [{epoch: 100 * (curve[epoch] / first[epoch] - 1) for epoch in first} for curve in others]
+    for number, run in enumerate((options.first, *options.others), 1):
+        print(f"run {number}: {run}")
     for epoch, loss in first.items():
         columns = [f"{curve[epoch]:.4f} ({by[epoch]:+.1f} %)" for curve, by in zip(others, differences, strict=True)]
         print(f"epoch {epoch:3}   {loss:.4f}   {'   '.join(columns)}")
-    for run, by in zip(options.others, differences, strict=True):
+    for number, by in enumerate(differences, 2):
         sizes = [abs(value) for value in by.values()]
         most, mean = max(sizes), sum(sizes) / len(sizes)
-        print(f"{run}: within {most:.2f} % of {options.first} in every epoch, {mean:.2f} % on average")
+        print(f"run {number} is within {most:.2f} % of run 1 in every epoch, {mean:.2f} % on average")
 
 
 def read_curve(run: Path) -> dict[int, float]:

@@ -29,11 +29,12 @@ def compare(monkeypatch, *runs):
 def test_differences(tmp_path, monkeypatch, capsys):
     runs = [curve(tmp_path / "a", 0.5, 0.4), curve(tmp_path / "b", 0.51, 0.38), curve(tmp_path / "c", 0.5, 0.402)]
     compare(monkeypatch, *runs)
-    first, second, b, c = capsys.readouterr().out.splitlines()
+    *named, first, second, b, c = capsys.readouterr().out.splitlines()
+    assert named == [f"run {number}: {run}" for number, run in enumerate(runs, 1)]
     assert first == "epoch   1   0.5000   0.5100 (+2.0 %)   0.5000 (+0.0 %)"
     assert second == "epoch   2   0.4000   0.3800 (-5.0 %)   0.4020 (+0.5 %)"
-    assert b == f"{runs[1]}: within 5.00 % of {runs[0]} in every epoch, 3.50 % on average"
-    assert c.startswith(f"{runs[2]}: within 0.50 %")
+    assert b == "run 2 is within 5.00 % of run 1 in every epoch, 3.50 % on average"
+    assert c.startswith("run 3 is within 0.50 %")
 
 
 @pytest.mark.parametrize("losses, expected", [((0.5,), "b: 1 epochs"), ((), "no epoch of training")])

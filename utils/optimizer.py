@@ -19,9 +19,8 @@ def build_optimizer(model: nn.Module, options: argparse.Namespace) -> torch.opti
         {"name": "vision_fc", "params": model.vision.fc.parameters(), "lr": options.lr_sound},
     ]
     groups = [{**group, "initial_lr": group["lr"]} for group in groups]
-    fused = (
-        options.amp != "fp16"
-    )  # a fused step that is left out, as its gradients overflow, leaves rubbish as momentum
+    # A fused step that is left out, as its gradients overflow, leaves rubbish as momentum.
+    fused = options.amp != "fp16"
     return choose_optimizer(options.optimizer, groups, options.beta1, options.weight_decay, fused)
 
 
