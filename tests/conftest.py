@@ -104,3 +104,21 @@ def training_mixtures(rows, options) -> MUSICMixDataset:
         rgbs_feature=False,
         instruments=options.instruments,
     )
+
+
+@pytest.fixture(scope="session")
+def good_rows(data_tree) -> list[IndexRow]:
+    """A row of a violin that is as it should be."""
+    audio, frames = data_tree / "data" / "audio" / "violin", data_tree / "data" / "frames" / "violin"
+    return [IndexRow(str(audio / "r00.mp3"), str(frames / "person_1"), 4, "list.csv:2")]
+
+
+@pytest.fixture
+def new_row(tmp_path, good_rows) -> IndexRow:
+    """A row of a cello in the test's own folder: three frames and no recording yet."""
+    (tmp_path / "cello").mkdir()
+    rng = np.random.default_rng(0)
+    for frame in (0, 2):
+        xyz, rgb = rng.uniform(-0.5, 0.5, (40, 3)), rng.integers(0, 256, (40, 3))
+        write_cloud(tmp_path / "person_1" / f"{frame:05d}.ply", xyz, rgb)
+    return IndexRow(good_rows[0].audio_path, str(tmp_path / "person_1"), 3, "list.csv:1")
