@@ -31,6 +31,7 @@ from utils.distributed import (
     is_restart,
     joined,
     main_only,
+    run_to_end,
     wait_for_all,
     world_size,
 )
@@ -277,4 +278,4 @@ def start_vision(model: SeparationNet, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_to_end(lambda: run_command(main))

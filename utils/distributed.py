@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -96,6 +98,29 @@ def joined(device_name: str) -> Iterator[None]:
         reason = str(error).splitlines()[0]
         raise LostProcessError(f"another process of this run ended, or cannot be reached ({reason})") from error
     dist.destroy_process_group()
+
+
+def run_to_end(command: Callable[[], None]) -> None:
+    """Runs what the process is for; one of several processes then ends at once, without Python's teardown.
+
+    In the teardown a thread of gloo may let go of a tensor, which takes Python's lock, and that aborts the process
+    (PyTorch 2.13). Destroying the process group does not end these threads while a replica of the model holds it.
+    """
+    if not is_launched():
+        command()
+        return
+    code = 0
+    try:
+        command()
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager
