@@ -1,4 +1,4 @@
-"""What all tests share: import paths, the devices of this machine, a small data set on disk."""
+"""What all tests share: import paths, the devices of this machine, a small data set on disk, tiny runs on it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
     sys.path.insert(0, str(folder))
 
+from tiny_runs import TINY, SmallVision, run_of  # noqa: E402
+
+import main  # noqa: E402
+import models  # noqa: E402
 from dataset.index import IndexRow, write_index  # noqa: E402
 from dataset.music import MUSICMixDataset  # noqa: E402
 from models import SOUND_ISA  # noqa: E402
+from utils import run_state  # noqa: E402
 
 os.environ["ONEDNN_MAX_CPU_ISA"] = SOUND_ISA  # as --amp does, which in this process comes too late
 
@@ -122,3 +127,32 @@ def new_row(tmp_path, good_rows) -> IndexRow:
         xyz, rgb = rng.uniform(-0.5, 0.5, (40, 3)), rng.integers(0, 256, (40, 3))
         write_cloud(tmp_path / "person_1" / f"{frame:05d}.ply", xyz, rgb)
     return IndexRow(good_rows[0].audio_path, str(tmp_path / "person_1"), 3, "list.csv:1")
+
+
+@pytest.fixture
+def tiny_options(rows, tmp_path, monkeypatch):
+    """The options of a run on small data below `tmp_path`, which becomes the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(models.VISION_NETS, "sparseresnet18", SmallVision)
+    monkeypatch.setattr(run_state, "plot_history", lambda run, history: None)
+    monkeypatch.setattr(main, "write_run_page", lambda run: None)
+    write_index(tmp_path / "list.csv", rows)
+    return [*TINY, "--list_train", "list.csv", "--list_val", "list.csv"]
+
+
+@pytest.fixture
+def train(tiny_options, monkeypatch):
+    """Runs `main.main` with further options -> its exit code."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["main.py", *tiny_options, *map(str, arguments)])
+        return main.main()
+
+    return run
+
+
+@pytest.fixture
+def whole_run(train, tmp_path):
+    """A run that nothing interrupted."""
+    train("--ckpt", "reference")
+    return run_of(tmp_path / "reference")
