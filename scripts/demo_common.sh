@@ -1,8 +1,13 @@
 # What the demo's scripts share; they source it with their command line: its options, set-up, data, classifiers, training.
-# Sets python, name, seed, data, classifier, train_options; changes to the repository's root.
+# Sets python, name, seed, data, classifier, train_options; changes to the repository's root. A script that sets mixes, the
+# numbers of sources, takes --mixes as well.
 name=demo seed=0
 recordings=60 seconds=12 frames=12 bodies=160
 pretrain_epochs=16 epochs=11 repeats=2 drop=8 mask_thres=0.5
+refuse() {
+    echo "error: $1; usage: $0 [--quick] [--seed N]${mixes+ [--mixes \"2 3\"]}" >&2
+    exit 2
+}
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
@@ -13,16 +18,15 @@ while [ $# -gt 0 ]; do
     --seed)
         shift
         seed=${1:-}
-        case $seed in '' | *[!0-9]*)
-            echo "error: --seed takes a whole number of 0 or more" >&2
-            exit 2
-            ;;
-        esac
+        case $seed in '' | *[!0-9]*) refuse "--seed takes a whole number of 0 or more" ;; esac
         ;;
-    *)
-        echo "error: unknown option $1; usage: $0 [--quick] [--seed N]" >&2
-        exit 2
+    --mixes)
+        [ "${mixes+taken}" ] || refuse "unknown option $1"
+        shift
+        mixes=${1:-}
+        case $mixes in '' | *[!2-4\ ]*) refuse "--mixes takes numbers of sources from 2 to 4" ;; esac
         ;;
+    *) refuse "unknown option $1" ;;
     esac
     shift
 done
