@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/demo_common.sh"
 id=$name-seed$seed
 
-[ -f "$data/train.csv" ] || make_data
+make_data
 [ -f "$classifier" ] || pretrain "$classifier" 1
 train "$id" --resume 1
 train "$id-bf16" --resume 1 --amp bf16
