@@ -105,6 +105,10 @@ def run_to_end(command: Callable[[], None]) -> None:
 
     In the teardown a thread of gloo may let go of a tensor, which takes Python's lock, and that aborts the process
     (PyTorch 2.13). Destroying the process group does not end these threads while a replica of the model holds it.
+
+    Args:
+        command: returns, or ends in `SystemExit` with a number, as `run_command` does; of any other error the traceback
+            is printed and the exit code is 1.
     """
     if not is_launched():
         command()
