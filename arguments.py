@@ -252,8 +252,8 @@ def check_options(options: argparse.Namespace) -> None:
         )
     if options.amp == "fp16" and options.device == "mps":
         raise InputError("--amp fp16 is for cuda and cpu; on mps use --amp bf16 or no")
-    if options.mode == "train" and options.batch_size_per_gpu * options.num_frames < 2:
-        raise InputError("--batch_size_per_gpu 1 with --num_frames 1: batch normalisation needs two clouds to train")
+    if options.mode == "train" and options.batch_size_per_gpu < 2:
+        raise InputError("--batch_size_per_gpu 1: batch normalisation needs the clouds of two mixtures to train")
     if options.stft_frame // 2 >= options.audLen:
         raise InputError(f"--stft_frame {options.stft_frame} is too long for --audLen {options.audLen}")
     if options.stft_hop > options.stft_frame // 2:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from dataset.collate import Batch, collate_clouds
+from dataset.collate import Batch, collate_frames
 from dataset.eval_list import describe
 from dataset.frames import draw_frames
 from dataset.index import read_index
@@ -132,8 +132,8 @@ def look_into(
 ) -> None:
     """Adds a batch to the report on conditioning: estimates `[N, B, L']` and their scores."""
     length = estimates.shape[-1]
-    absent = model.look(batch.absent, len(batch))  # [B, C]
-    masks = model.fuse(torch.cat([result.vision_features, absent[None]]), result.sound_features)
+    absent = model.look(batch.absent, len(batch))  # [1, B, C]
+    masks = model.fuse(torch.cat([result.vision_features, absent]), result.sound_features)
     left = model.apply_masks(result.spectrum, masks[-1:])[0]  # [B, L'], of the one that does not play
     conditioning.add_mixtures(scores, batch.sources[..., :length], estimates, batch.mixture[..., :length], left)
     for n, features in enumerate(result.vision_features):  # [B, C]
@@ -156,13 +156,13 @@ def class_means(model: SeparationNet, options: argparse.Namespace) -> dict[str, 
     means = {}
     for instrument, performers in sorted(by_instrument.items()):
         rows = [list(performers.values())[n % len(performers)] for n in range(CLOUDS_OF_CLASS)]
-        features = []
+        clouds = []
         for row in rows:
             frames = draw_frames(row.num_frames, options.num_frames, options.stride_frames, rng)
             settings = (options.voxel_size, bool(options.rgbs_feature), None, rng)
-            voxels = collate_clouds([load_voxels(row.frame_path(frame), *settings) for frame in frames])
-            features.append(model.look([part.to(device) for part in voxels], num_mixtures=1)[0])
-        means[instrument] = torch.stack(features).mean(dim=0).cpu()
+            clouds.append([load_voxels(row.frame_path(frame), *settings) for frame in frames])
+        voxels = tuple(part.to(device) for part in collate_frames([clouds]))
+        means[instrument] = model.look(voxels, num_mixtures=len(rows))[0].mean(dim=0).cpu()
     return means
 
 

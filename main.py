@@ -255,7 +255,7 @@ def build_loader(
         period=len(rows),
         workers=min(options.workers, os.cpu_count() or 1),
         pin_memory=device.type == "cuda",
-        smallest=2 if training and options.num_frames == 1 else 1,  # clouds that batch normalisation needs
+        smallest=2 if training else 1,  # clouds of a source and frame, which batch normalisation sees together
         skipped=skipped,
         check=stop.check,
     )

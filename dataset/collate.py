@@ -16,15 +16,15 @@ from dataset.music import Cloud, Sample, SourceDraw
 class Batch:
     """B mixtures of N sources with K frames each.
 
-    mixture: `[B, L]`. sources: `[N, B, L]`. clouds: for each source coordinates `[V, 4]` int32, the first column
-    `b * K + k`, and features `[V, 3]`; or, of samples with labels, these alone: `[B]` int64. indices:
-    `[B]` numbers in the epoch. draws: what each mixture was made of. absent: as one of `clouds`, of an instrument that
+    mixture: `[B, L]`. sources: `[N, B, L]`. clouds: of all sources, coordinates `[V, 4]` int32, the first column
+    `(n * K + k) * B + b`, and features `[V, 3]`; or, of samples with labels, these alone: `[N * B]` int64. indices:
+    `[B]` numbers in the epoch. draws: what each mixture was made of. absent: as `clouds`, but of one instrument that
     does not play; or None.
     """
 
     mixture: Tensor
     sources: Tensor
-    clouds: list[tuple[Tensor, ...]]
+    clouds: tuple[Tensor, ...]
     indices: list[int]
     draws: list[list[SourceDraw]]
     absent: tuple[Tensor, ...] | None = None
@@ -51,7 +51,7 @@ class Batch:
             self,
             mixture=change(self.mixture),
             sources=change(self.sources),
-            clouds=[tuple(map(change, cloud)) for cloud in self.clouds],
+            clouds=tuple(map(change, self.clouds)),
             absent=None if self.absent is None else tuple(map(change, self.absent)),
         )
 
@@ -59,22 +59,32 @@ class Batch:
 def collate(samples: list[Sample]) -> Batch:
     """Joins samples."""
     sources = torch.from_numpy(np.stack([sample.waves for sample in samples], axis=1))  # [N, B, L]
-    clouds = [collate_source(samples, source) for source in range(len(samples[0].labels or samples[0].clouds))]
+    playing, seen = len(sources), len(samples[0].labels or samples[0].clouds)
     return Batch(
         mixture=sources.sum(dim=0),
         sources=sources,
-        clouds=clouds[: len(sources)],
-        absent=next(iter(clouds[len(sources) :]), None),
+        clouds=collate_seen(samples, range(playing)),
+        absent=collate_seen(samples, range(playing, seen)) if seen > playing else None,
         indices=[sample.index for sample in samples],
         draws=[sample.draws for sample in samples],
     )
 
 
-def collate_source(samples: list[Sample], source: int) -> tuple[Tensor, ...]:
-    """What the vision net takes of one source: its clouds in all samples, or its labels."""
+def collate_seen(samples: list[Sample], sources: range) -> tuple[Tensor, ...]:
+    """What the vision net takes of some of the sources, as in `Batch.clouds`: their clouds or labels."""
     if samples[0].labels is not None:
-        return (torch.tensor([sample.labels[source] for sample in samples]),)
-    return collate_clouds([cloud for sample in samples for cloud in sample.clouds[source]])
+        return (torch.tensor([sample.labels[n] for n in sources for sample in samples]),)
+    return collate_frames([[sample.clouds[n] for sample in samples] for n in sources])
+
+
+def collate_frames(sources: list[list[list[Cloud]]]) -> tuple[Tensor, Tensor]:
+    """K clouds of each of N sources in each of B mixtures, `sources[n][b][k]`, as one sparse batch.
+
+    Returns:
+        coordinates `[V, 4]`, the first column `(n * K + k) * B + b`, and features `[V, 3]`.
+    """
+    frames = range(len(sources[0][0]))
+    return collate_clouds([mixture[k] for source in sources for k in frames for mixture in source])
 
 
 def collate_clouds(clouds: list[Cloud]) -> tuple[Tensor, Tensor]:

@@ -18,5 +18,6 @@ class LabelNet(nn.Module):
         self.features = nn.Sequential()  # what a vision net has in front of its last layer
         self.fc = nn.Embedding(num_labels, fc_dim)
 
-    def forward(self, labels: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, group_size: int | None = None) -> Tensor:
+        """Labels are not normalised: their groups make no difference."""
         return self.fc(labels)

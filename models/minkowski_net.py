@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from types import ModuleType
 
+import torch
 from torch import Tensor, nn
 
 from models import sparse
@@ -69,6 +70,14 @@ def in_batch_order(pooled) -> Tensor:
     return pooled.F[pooled.C[:, 0].argsort()]
 
 
+def apart(coordinates: Tensor, features: Tensor, group_size: int) -> list[tuple[Tensor, Tensor]]:
+    """The voxels `[V, 4]`, `[V, 3]` of each group of `group_size` consecutive clouds, numbered from 0 in each."""
+    group = coordinates[:, 0].div(group_size, rounding_mode="floor")
+    first = torch.nn.functional.pad(coordinates.new_tensor([group_size]), (0, 3))  # [4]
+    numbers = range(int(group.max()) + 1)
+    return [(coordinates[group == g] - g * first, features[group == g]) for g in numbers]
+
+
 class SparseResNet18(nn.Module):
     """The vision net: coordinates `[V, 4]` (cloud, x, y, z) and features `[V, 3]` -> `[number of clouds, C]`.
 
@@ -77,20 +86,31 @@ class SparseResNet18(nn.Module):
         engine: the sparse engine's module.
 
     Raises:
-        ValueError: from `forward`, for a cloud without voxels.
+        ValueError: from `forward`, for a cloud without voxels, and in training for a group of clouds that is a single
+            voxel at some stride.
     """
 
     def __init__(self, fc_dim: int, engine: ModuleType = sparse):
         super().__init__()
-        self.engine = engine
+        self.sparse_tensor = engine.SparseTensor  # the class and not its module, which could not be copied or pickled
         self.features = nn.Sequential(*trunk_layers(engine))
         self.fc = engine.MinkowskiConvolution(STAGE_CHANNELS[-1], fc_dim, kernel_size=3, dimension=3)
         self.pool = engine.MinkowskiGlobalMaxPooling()
 
-    def forward(self, coordinates: Tensor, features: Tensor) -> Tensor:
-        x = self.engine.SparseTensor(features, coordinates)  # [V, 3]
-        x = self.features(x)  # [V', 512] at stride 64
-        return in_batch_order(self.pool(self.fc(x)))  # [B, C]
+    def forward(self, coordinates: Tensor, features: Tensor, group_size: int | None = None) -> Tensor:
+        """One pass over all clouds, in which batch norm sees every `group_size` of them apart (None: all together).
+
+        The result, the gradients and the running statistics are those of a pass for each group, one after the other;
+        MinkowskiEngine, which has no groups, does run these.
+        """
+        if self.sparse_tensor is sparse.SparseTensor:
+            return self._look(sparse.SparseTensor(features, coordinates, group_size=group_size))
+        groups = [(coordinates, features)] if group_size is None else apart(coordinates, features, group_size)
+        return torch.cat([self._look(self.sparse_tensor(rows, places)) for places, rows in groups])
+
+    def _look(self, x) -> Tensor:
+        x = self.features(x)  # [V, 3] -> [V', 512] at stride 64
+        return in_batch_order(self.pool(self.fc(x)))  # [clouds, C]
 
     def load_trunk(self, classifier: dict[str, Tensor]) -> None:
         """Takes the trunk of a `SparseResNet18Classifier` state dict; its head is left aside.
@@ -112,7 +132,7 @@ class SparseResNet18Classifier(nn.Module):
 
     def __init__(self, num_classes: int = 40, engine: ModuleType = sparse):
         super().__init__()
-        self.engine = engine
+        self.sparse_tensor = engine.SparseTensor
         self.conv1, self.bn1, self.relu, self.pool, *stages = trunk_layers(engine)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         channels = STAGE_CHANNELS[-1]
@@ -123,7 +143,7 @@ class SparseResNet18Classifier(nn.Module):
         _init_kaiming(self.conv5)
 
     def forward(self, coordinates: Tensor, features: Tensor) -> Tensor:
-        x = self.engine.SparseTensor(features, coordinates)
+        x = self.sparse_tensor(features, coordinates)
         x = self.pool(self.relu(self.bn1(self.conv1(x))))  # [V', 64] at stride 4
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # [V', 512] at stride 64
         x = self.global_pool(self.bn5(self.conv5(x)))  # [B, 512]

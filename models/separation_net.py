@@ -19,7 +19,7 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
     "no": lambda x: x,
 }
-FRAME_POOLS = {"maxpool": lambda frames: frames.amax(dim=1), "avgpool": lambda frames: frames.mean(dim=1)}
+FRAME_POOLS = {"maxpool": torch.amax, "avgpool": torch.mean}  # over the K frames of a source
 AMP = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}  # of the U-Net in training
 EPSILON = 1e-10  # keeps the logarithm and the ratio of silent points finite
 
@@ -53,7 +53,8 @@ class SeparationNet(nn.Module):
 
     Args:
         sound: `[B, 1, F', T] -> [B, C, F', T]`.
-        vision: (coordinates `[V, 4]`, features `[V, 3]`) -> `[clouds, C]`, or what else it takes of each source.
+        vision: (coordinates `[V, 4]`, features `[V, 3]`, clouds of a group) -> `[clouds, C]`; a label net takes labels
+            in the place of coordinates and features.
         synthesizer: (`[B, C]`, `[B, C, F', T]`) -> `[B, 1, F', T]`.
         criterion: (prediction, target, weight), each `[B, 1, F', T]`, -> scalar.
         amp: precision of the sound net in training; its output, and everything else, is float32.
@@ -90,27 +91,28 @@ class SeparationNet(nn.Module):
         self.stft_frame, self.stft_hop = stft_frame, stft_hop
         self.amp = AMP[amp]
 
-    def forward(self, mixture: Tensor, clouds: list[tuple[Tensor, ...]], sources: Tensor | None = None) -> Separation:
+    def forward(self, mixture: Tensor, clouds: tuple[Tensor, ...], sources: Tensor | None = None) -> Separation:
         """Masks, and with the `sources` also their targets and the loss.
 
         Args:
             mixture: waveform `[B, L]`.
-            clouds: for each of the N sources the voxels of its B * K frames: coordinates `[V, 4]` int, the
-                first column `b * K + k`, and features `[V, 3]`; for a label net their labels `[B]` int alone.
+            clouds: of N sources in K frames, see `look`.
             sources: waveforms `[N, B, L]` whose sum is the mixture.
 
         Returns:
             A `Separation`.
 
         Raises:
-            ValueError: a cloud without voxels.
+            ValueError: a cloud without voxels, or clouds of another number of sources than there are waveforms.
         """
         spectrum = stft(mixture, self.stft_frame, self.stft_hop)  # [B, F, T]
         magnitude = self.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
         weight = loss_weight(magnitude, self.weighted_loss)  # [B, 1, F', T]
 
         heard = self.listen(magnitude)  # [B, C, F', T]
-        seen = torch.stack([self.look(cloud, len(mixture)) for cloud in clouds])  # [N, B, C]
+        seen = self.look(clouds, len(mixture))  # [N, B, C]
+        if sources is not None and len(seen) != len(sources):
+            raise ValueError(f"clouds of {len(seen)} sources, but waveforms of {len(sources)}")
         masks = self.fuse(seen, heard)  # [N, B, 1, F', T]
 
         result = Separation(spectrum, magnitude, weight, heard, seen, masks)
@@ -127,19 +129,28 @@ class SeparationNet(nn.Module):
             heard = self.sound(magnitude.log())
         return activate(heard.to(magnitude.dtype), self.sound_activation, dim=1)
 
-    def look(self, cloud: tuple[Tensor, ...], num_mixtures: int) -> Tensor:
-        """The voxels of one source's B * K frames, or its labels -> features `[B, C]`.
+    def look(self, clouds: tuple[Tensor, ...], num_mixtures: int) -> Tensor:
+        """The clouds of N sources in K frames of B mixtures, or their labels -> features `[N, B, C]`.
+
+        As in the reference batch norm sees the B clouds of one source and one frame together, and no others; its
+        running statistics follow them sources outermost.
+
+        Args:
+            clouds: coordinates `[V, 4]` int, the first column `(n * K + k) * B + b`, and features `[V, 3]`; for a
+                label net the labels `[N * K * B]` int alone.
+            num_mixtures: B.
 
         Raises:
-            ValueError: a frame without voxels: its features would be those of the next.
+            ValueError: a cloud without voxels: its features would be those of the next.
         """
-        frames = self.vision(*cloud)  # [B * K, C]
-        if len(frames) != num_mixtures * self.num_frames:
-            empty = sorted(set(range(num_mixtures * self.num_frames)) - set(cloud[0][:, 0].tolist()))
-            places = ", ".join(f"mixture {n // self.num_frames} frame {n % self.num_frames}" for n in empty)
-            raise ValueError(f"clouds without voxels in the batch: {places or 'more clouds than mixtures'}")
-        frames = frames.unflatten(0, (-1, self.num_frames))  # [B, K, C]
-        return activate(self.frame_pool(frames), self.vision_activation, dim=1)
+        features = self.vision(*clouds, group_size=num_mixtures)  # [N * K * B, C]
+        if len(features) % (num_mixtures * self.num_frames):
+            raise ValueError(
+                f"{len(features)} clouds are no whole number of sources with {self.num_frames} frame(s) of "
+                f"{num_mixtures} mixture(s) each: those at the end have no voxels"
+            )
+        frames = features.unflatten(0, (-1, self.num_frames, num_mixtures))  # [N, K, B, C]
+        return activate(self.frame_pool(frames, dim=1), self.vision_activation, dim=2)
 
     def fuse(self, seen: Tensor, heard: Tensor) -> Tensor:
         """`[N, B, C]` and `[B, C, F', T]` -> masks `[N, B, 1, F', T]`; softmax shares out among the sources."""

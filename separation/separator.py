@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from arguments import choose_device
-from dataset.collate import collate_clouds
+from dataset.collate import collate_frames
 from dataset.points import load_voxels
 from models import SeparationNet, build_separation_net
 from models.backend import choose_engine
@@ -93,25 +93,26 @@ class Separator:
             raise InputError("no clouds: there is nobody to listen for")
         if len(clouds) == 1 and self.net.output_activation == "softmax":
             raise InputError("this run shares the mixture out among the sources (softmax): it needs two clouds or more")
-        to_tensors = self._label if self.options.instruments else self._frames
-        sources = [to_tensors(f"source {n}", cloud) for n, cloud in enumerate(clouds, 1)]
-        return torch.stack([self.net.look([part.to(self.device) for part in source], 1) for source in sources])
+        read = self._label if self.options.instruments else self._frames
+        sources = [read(f"source {n}", cloud) for n, cloud in enumerate(clouds, 1)]
+        batch = (torch.tensor(sources),) if self.options.instruments else collate_frames([[one] for one in sources])
+        return self.net.look(tuple(part.to(self.device) for part in batch), num_mixtures=1)
 
-    def _label(self, name: str, instrument: Seen) -> tuple[Tensor]:
+    def _label(self, name: str, instrument: Seen) -> int:
         known = self.options.instruments
         if instrument not in known:
             shown = repr(instrument) if isinstance(instrument, str) else "a cloud"
             raise InputError(f"{name}: {shown}; this run was trained on labels and knows {', '.join(known)}")
-        return (torch.tensor([known.index(instrument)]),)
+        return known.index(instrument)
 
-    def _frames(self, name: str, cloud: Seen) -> tuple[Tensor, Tensor]:
+    def _frames(self, name: str, cloud: Seen) -> list[tuple[np.ndarray, np.ndarray]]:
         if isinstance(cloud, str):
             raise InputError(f"{name}: {cloud!r}; this run was trained on clouds, not on labels")
         frames = [cloud] if isinstance(cloud, tuple) else cloud
         if len(frames) not in (1, self.net.num_frames):
             raise InputError(f"{name}: {len(frames)} frames, this run takes {self.net.num_frames}")
         voxels = [self.voxels(name, *frame) for frame in frames]
-        return collate_clouds(voxels * (self.net.num_frames // len(voxels)))
+        return voxels * (self.net.num_frames // len(voxels))
 
     def voxels(self, name: str, xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """What the vision net sees of a cloud `[P, 3]`: coordinates `[V, 3]`, features `[V, 3]`.

@@ -77,7 +77,7 @@ class Case:
     numbers: dict[str, np.ndarray]
     model: SeparationNet
     sources: Tensor
-    clouds: list[tuple[Tensor, Tensor]]
+    clouds: tuple[Tensor, Tensor]
 
     @property
     def mixture(self) -> Tensor:
@@ -99,10 +99,7 @@ def load_case(name: str, engine: ModuleType = sparse) -> Case:
     for number, net in enumerate((model.sound, model.vision, model.synthesizer)):
         fill(net, seed + number)
     num_mix, batch = config.get("num_mix", 2), config["B"]
-    clouds = []
-    for n in range(num_mix):
-        frames = [cloud(seed, n, 0, b, config["features"]) for b in range(batch)]
-        coordinates = [np.insert(xyz, 0, b, axis=1) for b, (xyz, _) in enumerate(frames)]
-        features = [feature for _, feature in frames]
-        clouds.append((torch.from_numpy(np.concatenate(coordinates)), torch.from_numpy(np.concatenate(features))))
+    frames = [cloud(seed, n, 0, b, config["features"]) for n in range(num_mix) for b in range(batch)]
+    coordinates = torch.from_numpy(np.concatenate([np.insert(xyz, 0, n, axis=1) for n, (xyz, _) in enumerate(frames)]))
+    clouds = coordinates, torch.from_numpy(np.concatenate([feature for _, feature in frames]))
     return Case(numbers, model, waves(seed, num_mix, batch, config["L"]), clouds)

@@ -78,7 +78,7 @@ def test_every_option_has_help_and_is_read():
         ("--num_gpus 0", "--num_gpus"),
         ("--amp fp8", "--amp.*bf16"),
         ("--channels_last 1", "--channels_last.*auto"),
-        ("--batch_size_per_gpu 1", "needs two clouds"),
+        ("--batch_size_per_gpu 1", "needs the clouds of two mixtures"),
         ("--arch_sound unet5 --audLen 8191 --stft_frame 32768", "--stft_frame 32768 is too long"),
         ("--seed 99999999999999999999", "--seed.*at most"),
         ("--augment 2000", "--augment.*at most 10"),

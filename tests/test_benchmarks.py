@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from benchmarks.groups import SOURCES, WAYS, count_operations, pass_over
 from benchmarks.plain_loader import PlainLoader, hsv_converters, importable, plain_batch, ply_readers
 from benchmarks.race import plain_loss
 from benchmarks.sparse import step, time_shares
@@ -55,6 +56,14 @@ def test_steps_take_turns_and_warm_up():
     assert [len(taken) for taken in seconds] == [3, 3] and min(map(min, seconds)) > 0
 
 
+def test_one_pass_dispatches_less(monkeypatch):
+    """Than a pass for each source, the more of them the less; the ratios of the benchmark's own size are in README."""
+    monkeypatch.setattr("benchmarks.groups.VOXELS", 300)
+    counts = [[count_operations(pass_over(way, n, torch.device("cpu"))) for way in WAYS] for n in SOURCES]
+    ratios = [one / many for one, many in counts]
+    assert ratios[1] < ratios[0] < 0.75
+
+
 def test_shares_of_time_add_up():
     shares = time_shares(step("builtin", shells(2, 200), torch.device("cpu")))
     assert sum(shares.values()) == pytest.approx(1)
@@ -91,4 +100,7 @@ def test_a_plain_iteration_computes_the_same_loss(rows):
     torch.manual_seed(0)
     net = build_separation_net(options).train()
     plain = plain_loss(net, mixture, sources, clouds)
-    assert plain.item() == pytest.approx(net(waves.sum(dim=0), clouds, waves).loss.item(), abs=2e-4)
+    of_later_sources = torch.tensor([len(samples), 0, 0, 0], dtype=torch.int32)
+    coordinates = torch.cat([coordinates + n * of_later_sources for n, (coordinates, _) in enumerate(clouds)])
+    together = coordinates, torch.cat([features for _, features in clouds])
+    assert plain.item() == pytest.approx(net(waves.sum(dim=0), together, waves).loss.item(), abs=2e-4)

@@ -146,12 +146,13 @@ def test_batches(rows):
     assert batch.sources.shape == (3, 2, 8191) and batch.mixture.shape == (2, 8191)
     torch.testing.assert_close(batch.sources.sum(0), batch.mixture)
     assert len(batch) == 2 and batch.indices == [4, 7]
-    for source, (coordinates, features) in enumerate(batch.clouds):
-        assert coordinates.dtype == torch.int32 and coordinates[:, 0].unique().tolist() == [0, 1, 2, 3]
-        second = data[(0, 7)].clouds[source][0]
-        rows_of_it = coordinates[:, 0] == 2
-        np.testing.assert_array_equal(coordinates[rows_of_it, 1:], second[0])
-        np.testing.assert_array_equal(features[rows_of_it], second[1])
+    coordinates, features = batch.clouds
+    assert coordinates.dtype == torch.int32 and coordinates[:, 0].unique().tolist() == list(range(12))
+    for source, frame, mixture in np.ndindex(3, 2, 2):
+        expected = data[(0, batch.indices[mixture])].clouds[source][frame]
+        rows_of_it = coordinates[:, 0] == (source * 2 + frame) * 2 + mixture
+        np.testing.assert_array_equal(coordinates[rows_of_it, 1:], expected[0])
+        np.testing.assert_array_equal(features[rows_of_it], expected[1])
     columns = describe(batch.draws[0], 4095, RATE)
     assert columns["instrument_1"] == "saxophone" and len(columns["frames_1"].split()) == 2
 

@@ -62,7 +62,8 @@ def test_evaluation(name, engine):
         close(result.magnitude[..., ::8, ::8], numbers["eval_mag_mix_warped"])
         close(result.weight.mean(), numbers["eval_weight_mean"])
         close(result.sound_features[..., ::32, ::32], numbers["sound_features"])
-        close(model.vision(*case.clouds[0]), numbers["vision_source0_per_frame"])
+        batch = len(case.mixture)
+        close(model.vision(*case.clouds, group_size=batch)[:batch], numbers["vision_source0_per_frame"])
         for masks, key in ((result.masks, "metrics_"), (result.targets, "oracle_metrics_")):
             estimates = model.apply_masks(result.spectrum, masks)
             length = estimates.shape[-1]

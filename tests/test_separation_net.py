@@ -17,7 +17,7 @@ CHANNELS = 5
 class CloudMean(nn.Module):
     """Stands in for the vision net: the mean feature of each cloud, spread over the channels."""
 
-    def forward(self, coordinates, features):
+    def forward(self, coordinates, features, group_size=None):
         clouds = int(coordinates[:, 0].max()) + 1
         rows = coordinates[:, 0].long()[:, None].expand(-1, features.shape[1])
         sums = features.new_zeros(clouds, features.shape[1]).scatter_add(0, rows, features)
@@ -39,12 +39,10 @@ def build(vision=None, **options):
 def inputs(num_mix=2, batch=2, frames=1, voxels=30):
     generator = torch.Generator().manual_seed(1)
     sources = 0.1 * torch.randn(num_mix, batch, LENGTH, generator=generator)
-    clouds = []
-    for _ in range(num_mix):
-        coordinates = torch.randint(-9, 9, (batch * frames * voxels, 4), generator=generator, dtype=torch.int32)
-        coordinates[:, 0] = torch.arange(batch * frames).repeat_interleave(voxels)
-        clouds.append((coordinates, torch.rand(len(coordinates), 3, generator=generator)))
-    return sources.sum(0), clouds, sources
+    clouds = num_mix * frames * batch
+    coordinates = torch.randint(-9, 9, (clouds * voxels, 4), generator=generator, dtype=torch.int32)
+    coordinates[:, 0] = torch.arange(clouds).repeat_interleave(voxels)
+    return sources.sum(0), (coordinates, torch.rand(len(coordinates), 3, generator=generator)), sources
 
 
 @pytest.mark.parametrize("num_mix", [2, 3, 4])
@@ -52,7 +50,7 @@ def inputs(num_mix=2, batch=2, frames=1, voxels=30):
 def test_shapes(num_mix, log_freq, device):
     model = build(log_freq=log_freq).to(device)
     mixture, clouds, sources = inputs(num_mix)
-    clouds = [(c.to(device), f.to(device)) for c, f in clouds]
+    clouds = tuple(part.to(device) for part in clouds)
     result = model(mixture.to(device), clouds, sources.to(device))
     bins = 256 if log_freq else 512
     assert result.masks.shape == result.targets.shape == (num_mix, 2, 1, bins, 32)
@@ -80,40 +78,44 @@ def test_a_mixture_alone_gives_masks_without_a_loss():
 
 def test_inputs_stay_as_they_were():
     mixture, clouds, sources = inputs()
-    copies = mixture.clone(), [(c.clone(), f.clone()) for c, f in clouds], sources.clone()
+    inputs_of_it = (mixture, *clouds, sources)
+    copies = [tensor.clone() for tensor in inputs_of_it]
     build()(mixture, clouds, sources)
-    assert torch.equal(mixture, copies[0]) and torch.equal(sources, copies[2])
-    for cloud, copy in zip(clouds, copies[1], strict=True):
-        assert torch.equal(cloud[0], copy[0]) and torch.equal(cloud[1], copy[1])
+    assert all(map(torch.equal, inputs_of_it, copies))
 
 
 @pytest.mark.parametrize(("pool", "reduce"), [("maxpool", lambda x: x.amax(1)), ("avgpool", lambda x: x.mean(1))])
 def test_frames_are_pooled_before_the_activation(pool, reduce):
     model = build(num_frames=3, frame_pool=pool)
     _, clouds, _ = inputs(frames=3)
-    single = model.vision(*clouds[0]).unflatten(0, (2, 3))  # [B, K, C]
-    torch.testing.assert_close(model.look(clouds[0], 2), torch.sigmoid(reduce(single)))
+    single = model.vision(*clouds).unflatten(0, (2, 3, 2))  # [N, K, B, C]
+    torch.testing.assert_close(model.look(clouds, 2), torch.sigmoid(reduce(single)))
     assert set(FRAME_POOLS) == {"maxpool", "avgpool"}
 
 
 @pytest.mark.parametrize(
-    ("empty", "message"), [(1, r"in the batch: numbers \[1\]"), (3, "in the batch: mixture 1 frame 1")]
+    ("empty", "message"),
+    [
+        ([1], r"clouds without voxels in the batch: numbers \[1\]"),
+        ([7], "7 clouds makes no groups of 2"),
+        ([6, 7], r"6 clouds are no whole number of sources with 2 frame\(s\) of 2 mixture\(s\) each"),
+        ([4, 5, 6, 7], "clouds of 1 sources, but waveforms of 2"),
+    ],
 )
-def test_a_cloud_without_voxels_is_named(empty, message):
+def test_clouds_without_voxels_are_noticed(empty, message):
     """In the middle of the batch the engine sees it, at its end only the model can."""
     model = build(vision=ModelBuilder().build_vision("sparseresnet18", CHANNELS), num_frames=2)
-    mixture, clouds, _ = inputs(frames=2)
-    left = clouds[1][0][:, 0] != empty
-    clouds[1] = tuple(part[left] for part in clouds[1])
+    mixture, clouds, sources = inputs(frames=2)
+    left = ~torch.isin(clouds[0][:, 0], torch.tensor(empty))
     with pytest.raises(ValueError, match=message):
-        model(mixture, clouds)
+        model(mixture, tuple(part[left] for part in clouds), sources)
 
 
 def test_every_cloud_goes_with_its_own_mixture():
     """Exchanging two items of a batch exchanges the results and nothing else (a real vision net, evaluation)."""
     model = build(ModelBuilder().build_vision("sparseresnet18", CHANNELS)).eval()
     mixture, clouds, _ = inputs()
-    swapped = [(torch.cat([1 - c[:, :1], c[:, 1:]], dim=1), f) for c, f in clouds]
+    swapped = torch.cat([clouds[0][:, :1] ^ 1, clouds[0][:, 1:]], dim=1), clouds[1]
     with torch.no_grad():
         first, second = model(mixture, clouds), model(mixture.flip(0), swapped)
     torch.testing.assert_close(first.masks.flip(1), second.masks)

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from models import sparse as ME
 from models.minkowski_net import SparseResNet18
 from models.sparse import coordinates as coordinates_module
-from models.sparse.coordinates import CoordinateMap
+from models.sparse.coordinates import INTEGERS, MAX_COORDINATE, CoordinateMap
 from models.sparse.kernel_map import KernelMap, kernel_offsets
 
 LAYERS = {"conv_k5_s2": (5, 2), "conv_k3_s1": (3, 1), "conv_k3_s2": (3, 2), "conv_k1_s2": (1, 2), "conv_k2_s2": (2, 2)}
@@ -109,10 +109,11 @@ def test_full_grid_equals_dense_convolution(size, stride, channels, lookup, monk
     np.testing.assert_allclose(output, expected.detach().permute(0, 2, 3, 4, 1).flatten(0, 3), atol=1e-12)
 
 
-def test_full_grid_equals_dense_pooling():
-    coordinates, features, dense = full_grid(2, 6, 3)
-    y = ME.MinkowskiAvgPooling(kernel_size=2, stride=2, dimension=3)(ME.SparseTensor(features, coordinates))
-    expected = F.avg_pool3d(dense, 2).permute(0, 2, 3, 4, 1).flatten(0, 3)
+@pytest.mark.parametrize(("size", "grid"), [(2, 6), (4, 8)])
+def test_full_grid_equals_dense_pooling(size, grid):
+    coordinates, features, dense = full_grid(2, grid, 3)
+    y = ME.MinkowskiAvgPooling(kernel_size=size, stride=size, dimension=3)(ME.SparseTensor(features, coordinates))
+    expected = F.avg_pool3d(dense, size).permute(0, 2, 3, 4, 1).flatten(0, 3)
     np.testing.assert_allclose(sorted_rows(y)[1], expected, atol=1e-12)
 
 
@@ -146,6 +147,28 @@ def test_pooling_gradients():
         return ME.MinkowskiGlobalMaxPooling()(x).F
 
     assert torch.autograd.gradcheck(run, (features,))
+
+
+@pytest.mark.parametrize("channels", [3, 8])
+@pytest.mark.parametrize("voxels", [40, 4000])
+def test_gradients_of_gradients_are_refused(channels, voxels):
+    coordinates = random_cloud(voxels)
+    features = torch.randn(len(coordinates), channels, requires_grad=True)
+    x = ME.MinkowskiConvolution(channels, 8, kernel_size=3, dimension=3)(ME.SparseTensor(features, coordinates))
+    pooled = ME.MinkowskiAvgPooling(2, stride=2, dimension=3)(ME.SparseTensor(features, coordinates))
+    for output in (x.F, pooled.F):
+        (gradient,) = torch.autograd.grad(output.square().sum(), features, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            gradient.sum().backward()
+
+
+def test_global_max_pool_passes_nan_on():
+    coordinates = torch.tensor([[0, 1, 1, 1], [0, 2, 1, 1], [1, 1, 1, 1], [1, 2, 2, 2]])
+    features = torch.tensor([[1.0, 5.0], [2.0, float("nan")], [7.0, 8.0], [9.0, 6.0]], requires_grad=True)
+    pooled = ME.MinkowskiGlobalMaxPooling()(ME.SparseTensor(features, coordinates)).F
+    torch.testing.assert_close(pooled, torch.tensor([[2.0, float("nan")], [9.0, 8.0]]), equal_nan=True)
+    pooled.nan_to_num().sum().backward()
+    assert features.grad.tolist() == [[0, 0], [1, 0], [0, 1], [1, 0]]
 
 
 def test_offsets_run_fastest_along_the_first_axis():
@@ -192,7 +215,7 @@ def test_clouds_of_a_batch_do_not_touch(lookup):
     assert found == {(0, 0), (1, 1), (2, 2), (1, 2), (2, 1)}
 
 
-@pytest.mark.parametrize(("size", "ratio"), [(5, 1), (3, 1), (3, 2), (5, 2), (2, 2), (3, 3)])
+@pytest.mark.parametrize(("size", "ratio"), [(5, 1), (3, 1), (3, 2), (5, 2), (2, 2), (3, 3), (5, 4), (4, 4), (6, 2)])
 def test_kernel_map_finds_all_neighbours(size, ratio, lookup):
     coordinates = random_cloud(200, 3, 5)
     voxels, _ = CoordinateMap.from_coordinates(coordinates)
@@ -219,12 +242,35 @@ def test_kernel_map_finds_all_neighbours(size, ratio, lookup):
         (torch.tensor([[-1, 1, 1, 1]]), "negative"),
         (torch.tensor([[0.0, 1.0, 1.0, 1.0]]), "expected integers"),
         (torch.tensor([[0, 1, 1]]), "expected integers"),
-        (torch.tensor([[0, -(2**30), -(2**30), -(2**30)], [0, 2**30, 2**30, 2**30]]), "64 bits"),
+        (torch.tensor([[0, -(2**29), -(2**29), -(2**29)], [0, 2**29, 2**29, 2**29]]), "64 bits"),
+        (torch.tensor([[0, 2**30, 0, 0]], dtype=torch.int32), "must lie within"),
+        (torch.tensor([[0, 0, 0, -(2**31)]], dtype=torch.int32), "must lie within"),
+        (torch.tensor([[0, 0, 2**62, 0], [0, 0, -(2**62), 0]]), "must lie within"),
+        (torch.tensor([[0, 1, 1, 1]], dtype=torch.uint32), "expected integers"),
+        (torch.tensor([[False] * 4]), "expected integers"),
     ],
 )
 def test_coordinates_that_cannot_be_used(coordinates, message):
     with pytest.raises(ValueError, match=message):
         ME.SparseTensor(torch.zeros(len(coordinates), 1), coordinates)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_of_every_width(dtype, lookup):
+    """Up to the ends of the type, or of what is allowed: the same voxels as in 64 bits, and their neighbours."""
+    limits = torch.iinfo(dtype)
+    low, high = max(limits.min, -MAX_COORDINATE), min(limits.max, MAX_COORDINATE)
+    ends = torch.tensor([[0, low, 0, 1], [0, low + 1, 0, 1], [0, high, 0, 1], [0, high - 1, 1, 1], [1, 3, high, 0]])
+    small, wide = ends.to(dtype), ends.long()
+    for size, stride in ((3, 1), (5, 2), (2, 2)):
+        maps = [CoordinateMap.from_coordinates(rows)[0] for rows in (small, wide)]
+        coarse = [voxels.strided(stride) if stride > 1 else voxels for voxels in maps]
+        assert torch.equal(maps[0].coordinates, ends.int()) and torch.equal(
+            coarse[0].coordinates, coarse[1].coordinates
+        )
+        found = [meetings(KernelMap(a, b, size)) for a, b in zip(maps, coarse, strict=True)]
+        assert found[0] == found[1] and len(found[0]) >= 5
+    assert {(0, 1), (2, 3)} <= {(i, o) for _, i, o in meetings(KernelMap(maps[0], maps[0], 3))}
 
 
 def test_rows_must_agree():
@@ -234,8 +280,8 @@ def test_rows_must_agree():
 
 def test_kernel_beyond_the_margin():
     voxels, _ = CoordinateMap.from_coordinates(torch.zeros(1, 4, dtype=torch.int32))
-    with pytest.raises(ValueError, match="kernel size 11"):
-        KernelMap(voxels, voxels, 11)
+    with pytest.raises(ValueError, match="kernel size 13"):
+        KernelMap(voxels, voxels, 13)
 
 
 def test_pooling_that_overlaps_is_refused():

@@ -8,15 +8,22 @@ t all x, y, z are multiples of t. Within a map a voxel has one integer key,
 where `origin[b]` lies MARGIN cells below the cloud's smallest coordinates, and X, Y, Z hold the largest cloud of
 the batch with as much margin above. Keys are linear: the key of a neighbour is the voxel's key plus a number
 that depends on the offset alone, and the margin keeps neighbours of border voxels from wrapping around.
+
+Clouds belong to groups, `group_size` consecutive ones each, which batch normalisation keeps apart (see `Groups`).
 """
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
-MARGIN = 4  # cells kept free around every cloud: enough for kernels up to 5^3 at any stride up to 4
-MAX_COORDINATE = 2**30
+from models.sparse.groups import Groups
+
+MARGIN = 5  # cells kept free around every cloud: enough for kernels up to 5^3 at any stride up to 4
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+MAX_COORDINATE = 2**29  # a cloud then spans less than 2**31 voxels: what is computed of coordinates fits int32
 MAX_CELLS = 2**62
 MAX_TABLE_CELLS = 2**25  # a larger box is searched by bisection: 128 MiB of table at most
 
@@ -30,30 +37,48 @@ class CoordinateMap:
         origin: `[B, 3]` int32, lattice point of the corner cell of each cloud's box.
         shape: cells of the box along x, y, z, margins included.
         tensor_stride: the spacing of the lattice, in units of the finest voxel.
+        group_size: clouds of a group, of which there are B / group_size.
+        voxels_of_groups: how many voxels each group has, where it is known already.
     """
 
-    def __init__(self, lattice: Tensor, batch: Tensor, origin: Tensor, shape: tuple[int, int, int], tensor_stride: int):
+    def __init__(
+        self,
+        lattice: Tensor,
+        batch: Tensor,
+        origin: Tensor,
+        shape: tuple[int, int, int],
+        tensor_stride: int,
+        group_size: int,
+        voxels_of_groups: list[int] | None = None,
+    ):
         self.lattice, self.batch, self.origin, self.shape = lattice, batch, origin, shape
-        self.tensor_stride = tensor_stride
+        self.tensor_stride, self.group_size = tensor_stride, group_size
+        self._voxels_of_groups = voxels_of_groups
         self._table: Tensor | None = None
         self._sorted: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def from_coordinates(cls, coordinates: Tensor) -> tuple[CoordinateMap, Tensor | None]:
+    def from_coordinates(
+        cls, coordinates: Tensor, group_size: int | None = None
+    ) -> tuple[CoordinateMap, Tensor | None]:
         """The map at stride 1 of `coordinates [V, 4]` (batch first, integers), and the rows it took.
 
         Of rows that share a voxel the first is taken; those taken stay in order, `[V']`, or None for all of them.
 
+        Args:
+            group_size: clouds of a group; None for all of them.
+
         Raises:
-            ValueError: no voxels, a cloud without voxels, or coordinates that cannot be numbered.
+            ValueError: no voxels, a cloud without voxels, a group that lacks clouds, or coordinates that cannot be
+                numbered.
         """
-        if coordinates.ndim != 2 or coordinates.shape[1] != 4 or coordinates.dtype.is_floating_point:
+        if coordinates.ndim != 2 or coordinates.shape[1] != 4 or coordinates.dtype not in INTEGERS:
             raise ValueError(
                 f"coordinates: expected integers [V, 4], got {coordinates.dtype} {list(coordinates.shape)}"
             )
         if len(coordinates) == 0:
             raise ValueError("the batch holds no voxels at all")
-        batch, lattice = coordinates[:, 0].long(), coordinates[:, 1:]
+        batch, lattice = coordinates[:, 0].long(), coordinates[:, 1:].long()
         # There are at most V clouds: sizes do not wait for their number, and the host asks the device only once.
         cloud = batch.clamp(0, len(batch) - 1)
         rows = cloud[:, None].expand(-1, 3)
@@ -70,11 +95,15 @@ class CoordinateMap:
         if clouds != last + 1:
             empty = sorted(set(range(last + 1)) - set(batch.tolist()))
             raise ValueError(f"clouds without voxels in the batch: numbers {empty}")
+        if group_size is not None and clouds % group_size:
+            raise ValueError(
+                f"a batch of {clouds} clouds makes no groups of {group_size}: those at the end have no voxels"
+            )
         if lowest < -MAX_COORDINATE or highest > MAX_COORDINATE:
             raise ValueError(f"coordinates from {lowest} to {highest}: they must lie within +-{MAX_COORDINATE}")
         if clouds * cells[0] * cells[1] * cells[2] >= MAX_CELLS:
             raise ValueError(f"a batch of {clouds} clouds that span {cells} voxels cannot be numbered in 64 bits")
-        finest = cls(lattice.int(), batch, origin[:clouds].int(), tuple(cells), tensor_stride=1)
+        finest = cls(lattice.int(), batch, origin[:clouds].int(), tuple(cells), 1, group_size or clouds)
         if voxels == len(coordinates):
             return finest, None
         taken = torch.empty_like(is_first).scatter(0, order, is_first).nonzero_static(size=voxels).squeeze(1)
@@ -88,6 +117,15 @@ class CoordinateMap:
     @property
     def batch_size(self) -> int:
         return len(self.origin)
+
+    @property
+    def num_groups(self) -> int:
+        return self.batch_size // self.group_size
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Which voxels belong to which group of clouds."""
+        return Groups(self.batch, self.batch_size, self.group_size, self._voxels_of_groups)
 
     @property
     def num_cells(self) -> int:
@@ -114,13 +152,19 @@ class CoordinateMap:
             (self.origin + MARGIN).div(ratio, rounding_mode="floor") - MARGIN,
             tuple((cells - 2 * MARGIN - 1) // ratio + 2 + 2 * MARGIN for cells in self.shape),
             self.tensor_stride * ratio,
+            self.group_size,
         )
         order, is_first = first_of_each(coarse.key_of(coarse.lattice, coarse.batch))
-        return coarse.select(order[is_first])
+        group = coarse.batch[order].div(self.group_size, rounding_mode="floor")
+        sizes = torch.zeros_like(order[: self.num_groups]).scatter_add(0, group, is_first.long()).tolist()
+        taken = order[is_first.nonzero_static(size=sum(sizes)).squeeze(1)]
+        return coarse.select(taken, sizes)
 
-    def select(self, rows: Tensor) -> CoordinateMap:
-        """The map of some of the rows `[V']`, in their order."""
-        return CoordinateMap(self.lattice[rows], self.batch[rows], self.origin, self.shape, self.tensor_stride)
+    def select(self, rows: Tensor, voxels_of_groups: list[int] | None = None) -> CoordinateMap:
+        """The map of some of the rows `[V']`, in their order; of the groups' voxels as many as told."""
+        lattice, batch = self.lattice[rows], self.batch[rows]
+        box = (self.origin, self.shape, self.tensor_stride, self.group_size)
+        return CoordinateMap(lattice, batch, *box, voxels_of_groups)
 
     def find(self, keys: Tensor) -> Tensor:
         """The row of each key `[...]`, or -1 where no voxel is: `[...]` int32.

@@ -3,7 +3,7 @@
 The convolution is `out[u] = sum_d W_d^T x[u + d]` over the offsets d where a voxel is (Choy et al. 2019, eq. 3). Its
 three forms below give the same numbers and differ in what they are fast at. All gather rows again in the backward
 pass instead of keeping them, so that memory stays that of the features. Under autocast the matrix products run in
-its precision; they are summed, and pooled, in that of the features.
+its precision; they are summed, and pooled, in that of the features. Gradients of gradients are refused.
 """
 
 from __future__ import annotations
@@ -12,24 +12,35 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from models.sparse.kernel_map import KernelMap, Pairs
 
 SHORT_ROW = 4  # input channels up to which gathering all K offsets of a voxel beats K small products
-SHORT_LIST = 32  # pairs at an offset up to which one batched product beats K small ones: they wait for the weights
-GROUP_BYTES = 2**21  # of rows gathered at a time for the products of several offsets
-CHUNK_BYTES = 2**20  # of gathered rows at a time: they should stay in cache
+# One batched product of all K offsets beats K small ones if filling up the lists of pairs makes them no more than
+# FULL_LISTS times as long and the gathered rows take up to BATCH_BYTES, or if it is SMALL_PRODUCT multiplications.
+FULL_LISTS, BATCH_BYTES, SMALL_PRODUCT = 1.5, 2**23, 2**24
+GROUP_BYTES = 2**22  # of rows gathered at a time for the products of several offsets
+CHUNK_BYTES = 2**21  # of gathered rows at a time: they should stay in cache
 
 
 def convolution(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
     """Generalised sparse convolution: features `[V_in, Cin]`, kernel `[K, Cin, Cout]` -> `[V_out, Cout]`."""
     if features.shape[1] <= SHORT_ROW:
         form = _TableConvolution
-    elif kernel_map.longest <= SHORT_LIST:
+    elif _one_product_is_best(kernel_map.pairs.counts, features.element_size(), *kernel.shape[1:]):
         form = _BatchedConvolution
     else:
         form = _PairConvolution
     return form.apply(features, kernel, kernel_map, _product_dtype(features))
+
+
+def _one_product_is_best(counts: list[int], element_bytes: int, channels_in: int, channels_out: int) -> bool:
+    """Whether the lists of pairs, of so many at each offset, are better filled up to the same length."""
+    padded = max(counts) * len(counts)
+    is_full = padded <= FULL_LISTS * sum(counts)
+    fits = padded * max(channels_in, channels_out) * element_bytes <= BATCH_BYTES
+    return len(counts) > 1 and (is_full and fits or padded * channels_in * channels_out <= SMALL_PRODUCT)
 
 
 def _product_dtype(features: Tensor) -> torch.dtype:
@@ -58,15 +69,16 @@ class _PairConvolution(torch.autograd.Function):
         if kernel_map.identity is not None:
             _product_into(output, x, weights[kernel_map.identity])
         weights = weights.unbind()
-        for in_rows, out_rows, parts in _groups(kernel_map.pairs, x):
+        for in_rows, out_rows, offsets, counts in _groups(kernel_map.pairs, x):
             rows = x.index_select(0, in_rows)  # [M', Cin]
             products = output.new_empty(len(rows), output.shape[1])
-            for d, part in parts:
-                _product_into(products[part], rows[part], weights[d])
+            for d, product, part in zip(offsets, products.split(counts), rows.split(counts), strict=True):
+                _product_into(product, part, weights[d])
             output.index_add_(0, out_rows, products)
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weights = ctx.saved_tensors
         grad = grad_output.to(x.dtype)
@@ -82,37 +94,39 @@ class _PairConvolution(torch.autograd.Function):
             for d, count in enumerate(ctx.kernel_map.pairs.counts):
                 if not count:
                     grad_weights[d].zero_()
-        for in_rows, out_rows, parts in _groups(ctx.kernel_map.pairs, x):
+        for in_rows, out_rows, offsets, counts in _groups(ctx.kernel_map.pairs, x):
             grad_rows = grad.index_select(0, out_rows)  # [M', Cout]
+            grad_parts = grad_rows.split(counts)
             if grad_x is not None:
                 products = grad_x.new_empty(len(grad_rows), grad_x.shape[1])
-                for d, part in parts:
-                    _product_into(products[part], grad_rows[part], transposed[d])
+                for d, product, part in zip(offsets, products.split(counts), grad_parts, strict=True):
+                    _product_into(product, part, transposed[d])
                 grad_x.index_add_(0, in_rows, products)
             if grad_kernel is not None:
-                rows = x.index_select(0, in_rows)  # [M', Cin]
-                for d, part in parts:
-                    _product_into(grad_weights[d], rows[part].T, grad_rows[part])
+                columns = x.index_select(0, in_rows).T.split(counts, dim=1)  # [Cin, M'], offset by offset
+                for d, column, part in zip(offsets, columns, grad_parts, strict=True):
+                    _product_into(grad_weights[d], column, part)
         if grad_kernel is not None and identity is not None:
             _product_into(grad_weights[identity], x.T, grad)
         return grad_x, grad_kernel, None, None
 
 
-def _groups(pairs: Pairs, x: Tensor) -> Iterator[tuple[Tensor, Tensor, list[tuple[int, slice]]]]:
+def _groups(pairs: Pairs, x: Tensor) -> Iterator[tuple[Tensor, Tensor, list[int], list[int]]]:
     """Offsets in turn, as many at a time as their gathered rows fit into GROUP_BYTES, but at least one.
 
     Yields:
-        input and output rows of a group `[M']`, and for each of its offsets that has any its number and its part.
+        input and output rows of a group `[M']`, its offsets that have any, and how many each has.
     """
     most = GROUP_BYTES // (x.shape[1] * x.element_size())
     start = size = 0
-    parts: list[tuple[int, slice]] = []
+    offsets, counts = [], []
     for d, count in [*enumerate(pairs.counts), (-1, most + 1)]:  # the last closes the last group
         if size and size + count > most:
-            yield pairs.in_rows[start : start + size], pairs.out_rows[start : start + size], parts
-            start, size, parts = start + size, 0, []
+            yield pairs.in_rows[start : start + size], pairs.out_rows[start : start + size], offsets, counts
+            start, size, offsets, counts = start + size, 0, [], []
         if count:
-            parts.append((d, slice(size, size + count)))
+            offsets.append(d)
+            counts.append(count)
             size += count
 
 
@@ -132,6 +146,7 @@ class _BatchedConvolution(torch.autograd.Function):
         return output.index_add_(0, out_rows.flatten(), products.flatten(0, 1).to(output.dtype))[:-1]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weights = ctx.saved_tensors
         grad = grad_output.to(x.dtype)
@@ -172,6 +187,7 @@ class _TableConvolution(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weights = ctx.saved_tensors
         grad = grad_output.to(x.dtype)
@@ -212,6 +228,7 @@ class _AveragePool(torch.autograd.Function):
         return total.div_(kernel_map.inputs_per_output[:, None]).to(features.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_output: Tensor) -> tuple[Tensor, None]:
         share = grad_output / ctx.kernel_map.inputs_per_output[:, None]
         return share.index_select(0, ctx.kernel_map.parents), None
@@ -225,13 +242,15 @@ def average_pool(features: Tensor, kernel_map: KernelMap) -> Tensor:
 def global_max_pool(features: Tensor, batch: Tensor, batch_size: int) -> Tensor:
     """Maximum over the voxels of each cloud: `[V, C]`, cloud of each row `[V]` -> `[B, C]`, in batch order.
 
-    Where several voxels hold the maximum the gradient goes to the first, as in MinkowskiEngine.
+    Where several voxels hold the maximum the gradient goes to the first, as in MinkowskiEngine. NaN counts as the
+    largest number.
     """
     rows = batch[:, None].expand_as(features)
     with torch.no_grad():
         low = features.new_full((batch_size, features.shape[1]), -torch.inf)
         maximum = low.scatter_reduce(0, rows, features, "amax")
         candidate = torch.arange(len(features), device=features.device)[:, None].expand_as(features)
-        candidate = torch.where(features == maximum[batch], candidate, len(features) - 1)
+        is_maximum = (features == maximum[batch]) | features.isnan()
+        candidate = torch.where(is_maximum, candidate, len(features) - 1)
         first = candidate.new_full(maximum.shape, len(features) - 1).scatter_reduce(0, rows, candidate, "amin")
     return features.gather(0, first)

@@ -7,12 +7,12 @@ centred for odd kernel sizes and count from zero for even ones, the first spatia
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from models.sparse.coordinates import MARGIN, CoordinateMap
 
@@ -41,7 +41,9 @@ class KernelMap:
     def __init__(self, source: CoordinateMap, target: CoordinateMap, kernel_size: int):
         self.source, self.target = source, target
         self.ratio = target.tensor_stride // source.tensor_stride
-        if max(self.ratio - 1 + kernel_size // 2, kernel_size - 1) > MARGIN:
+        # A target cell lies up to ratio - 1 source cells below its voxels; offsets reach down from it, and up.
+        down, up = (kernel_size // 2, kernel_size // 2) if kernel_size % 2 else (0, kernel_size - 1)
+        if max(self.ratio - 1 + down, up) > MARGIN:
             raise ValueError(f"kernel size {kernel_size} at stride {self.ratio} reaches beyond {MARGIN} voxels")
         self.offsets = kernel_offsets(kernel_size, target.batch.device)  # [K, 3]
         self.is_partition = kernel_size == self.ratio and kernel_size % 2 == 0  # every input has one output
@@ -76,17 +78,18 @@ class KernelMap:
         in_rows = table[offset, out_rows].long()
         return Pairs(in_rows, out_rows.contiguous(), counts)
 
-    @property
-    def longest(self) -> int:
-        """The most pairs at one offset."""
-        return max(self.pairs.counts)
-
     @cached_property
     def padded_pairs(self) -> tuple[Tensor, Tensor]:
-        """The pairs as input and output rows `[K, longest]`; the rows after the last voxel fill up short lists."""
+        """The pairs as input and output rows `[K, M]`; the rows after the last voxel fill up short lists."""
         in_rows, out_rows, counts = self.pairs
+        longest, starts = max(counts), list(accumulate(counts, initial=0))
+        # Offset d's pair m stands at d * longest + m, in the lists one after the other at starts[d] + m.
+        shift = [d * longest - start for d, start in enumerate(starts[:-1])]
+        table = torch.tensor([shift, counts], device=in_rows.device)
+        place = torch.arange(len(in_rows), device=in_rows.device)
+        place += table[0].repeat_interleave(table[1], output_size=len(in_rows))
         return tuple(
-            pad_sequence(rows.split(counts), batch_first=True, padding_value=fill)
+            rows.new_full((len(counts) * longest,), fill).scatter_(0, place, rows).unflatten(0, (-1, longest))
             for rows, fill in ((in_rows, len(self.source)), (out_rows, len(self.target)))
         )
 
@@ -105,6 +108,7 @@ class KernelMap:
         return self.target.find(self.target.key_of(cell, self.source.batch)).long()
 
 
+@cache
 def kernel_offsets(kernel_size: int, device: torch.device | str = "cpu") -> Tensor:
     """Lattice offsets of a cubic kernel: `[kernel_size^3, 3]` int64, the first axis fastest."""
     steps = torch.arange(kernel_size, device=device)

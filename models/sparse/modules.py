@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from models.sparse import functional
+from models.sparse.batch_norm import normalise_by_groups
 from models.sparse.tensor import SparseTensor
+from utils.sync_batch_norm import SyncBatchNorm
 
 DIMENSION = 3
 
@@ -84,14 +86,23 @@ class MinkowskiGlobalMaxPooling(nn.Module):
 
 
 class MinkowskiBatchNorm(nn.Module):
-    """Batch normalisation over all voxels of the batch, kept under `bn` as MinkowskiEngine does."""
+    """Batch normalisation over all voxels of each group of clouds, kept under `bn` as MinkowskiEngine does.
+
+    Raises:
+        ValueError: from `forward` in training, for a group of a single voxel.
+    """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
         self.bn = nn.BatchNorm1d(num_features, eps=eps, momentum=momentum)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        return x.replace(self.bn(x.F))
+        voxels = x.coordinate_map
+        if not self.training or voxels.num_groups == 1:
+            return x.replace(self.bn(x.F))
+        synchronised = isinstance(self.bn, SyncBatchNorm | nn.SyncBatchNorm)
+        all_reduce = torch.distributed.all_reduce if synchronised else None
+        return x.replace(normalise_by_groups(x.F, voxels.groups, self.bn, all_reduce))
 
 
 class MinkowskiReLU(nn.Module):

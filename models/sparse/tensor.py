@@ -32,7 +32,7 @@ class CoordinateManager:
             finest = next(iter(self._maps.values()))
             clouds = torch.arange(finest.batch_size, device=finest.batch.device)
             zero = torch.zeros_like(finest.origin)
-            self._maps[0] = CoordinateMap(zero, clouds, zero, (1, 1, 1), tensor_stride=0)
+            self._maps[0] = CoordinateMap(zero, clouds, zero, (1, 1, 1), 0, finest.group_size)
         return self._maps[0]
 
     def kernel_map(self, tensor_stride: int, stride: int, kernel_size: int) -> KernelMap:
@@ -48,7 +48,8 @@ class SparseTensor:
     """Features `F [V, C]` at the voxels `C [V, 4]` (batch, x, y, z) of a batch of clouds.
 
     Made by a user from `features` and integer `coordinates`; of rows that share a voxel the first is kept, as
-    MinkowskiEngine does. Layers make theirs from a manager and a tensor stride.
+    MinkowskiEngine does. Every `group_size` clouds are a group of their own for batch normalisation; by default all
+    clouds are one. Layers make theirs from a manager and a tensor stride.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class SparseTensor:
         features: Tensor,
         coordinates: Tensor | None = None,
         *,
+        group_size: int | None = None,
         coordinate_manager: CoordinateManager | None = None,
         tensor_stride: int = 1,
     ):
@@ -63,7 +65,7 @@ class SparseTensor:
             if coordinates is None or len(coordinates) != len(features):
                 rows = None if coordinates is None else len(coordinates)
                 raise ValueError(f"features have {len(features)} rows, coordinates {rows}")
-            finest, taken = CoordinateMap.from_coordinates(coordinates)
+            finest, taken = CoordinateMap.from_coordinates(coordinates, group_size)
             if taken is not None:
                 features = features[taken]
             coordinate_manager = CoordinateManager(finest)

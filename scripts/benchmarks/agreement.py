@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dataset.audio import read_window, recording_length
-from dataset.collate import collate_clouds
+from dataset.collate import collate_frames
 from dataset.eval_list import read_eval_list
 from dataset.music import SourceDraw
 from dataset.points import load_voxels, read_cloud
@@ -72,13 +72,9 @@ def evaluated(separator: Separator, sources: np.ndarray, draws: list[SourceDraw]
     settings = separator.options
     waves = np.pad(sources, ((0, 0), (0, settings.audLen - sources.shape[1])))
     mixture = torch.from_numpy(waves.sum(axis=0, keepdims=True)).to(separator.device)
-    voxels = []
-    for draw in draws:
-        frames = [
-            load_voxels(draw.row.frame_path(frame), settings.voxel_size, bool(settings.rgbs_feature), None, None)
-            for frame in draw.frames
-        ]
-        voxels.append(tuple(part.to(separator.device) for part in collate_clouds(frames)))
+    reading = (settings.voxel_size, bool(settings.rgbs_feature), None, None)
+    clouds = [[[load_voxels(draw.row.frame_path(frame), *reading) for frame in draw.frames]] for draw in draws]
+    voxels = tuple(part.to(separator.device) for part in collate_frames(clouds))
     result = separator.net(mixture, voxels)
     return separator.net.apply_masks(result.spectrum, result.masks)[:, 0].cpu().numpy()
 

@@ -119,7 +119,7 @@ def plain_loss(net: SeparationNet, mixture: Tensor, sources: Tensor, clouds: lis
     magnitude = net.to_log_frequency(mixture + EPSILON)
     warped = torch.stack([net.to_log_frequency(source) for source in sources])
     targets, weight = target_masks(magnitude, warped, net.binary_mask), loss_weight(magnitude, net.weighted_loss)
-    seen = torch.stack([net.look(cloud, len(mixture)) for cloud in clouds])
+    seen = torch.cat([net.look(cloud, len(mixture)) for cloud in clouds])  # a pass of the vision net for each source
     masks = net.fuse(seen, net.listen(magnitude))
     losses = [net.criterion(mask, target, weight) for mask, target in zip(masks, targets, strict=True)]
     return torch.stack(losses).mean()

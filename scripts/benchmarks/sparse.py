@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import re
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from arguments import choose_device
-from benchmarks.timing import time_in_turn
+from benchmarks.groups import benchmark_groups
+from benchmarks.timing import peak_memory, time_in_turn
 from models.backend import choose_engine, engine_name, import_minkowski, shells, supports
 from models.minkowski_net import SparseResNet18
 
@@ -30,7 +28,7 @@ GROWTH = [10_000, 30_000, 100_000, 300_000, 1_000_000]  # voxels of one cloud
 
 
 def benchmark_sparse(options: argparse.Namespace) -> dict:
-    """SparseResNet18, forward and backward: the engines in turn, and the cost by number of voxels."""
+    """SparseResNet18, forward and backward: the engines in turn, sources together and apart, the cost of voxels."""
     device = choose_device(options.device)
     minkowski = import_minkowski()
     names = ["builtin"] + (["minkowski"] if minkowski and supports(minkowski, device) else [])
@@ -50,7 +48,7 @@ def benchmark_sparse(options: argparse.Namespace) -> dict:
         for name, taken in zip(names, seconds, strict=True):
             row |= {
                 f"{name}_s": statistics.median(taken),
-                f"{name}_peak_mib": peak_memory(name, clouds, voxels, device),
+                f"{name}_peak_mib": peak_memory(_make, (name, clouds, voxels, str(device)), device),
             }
         ratio = ""
         if len(names) == 2:
@@ -63,7 +61,8 @@ def benchmark_sparse(options: argparse.Namespace) -> dict:
     print(f"\nthe built-in engine's time at {BATCHES[2][0]} clouds: ", end="")
     print(", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
     about = {"device": str(device), "threads": torch.get_num_threads()}
-    return {**about, "engines": rows, "shares": shares, "growth": benchmark_growth(device)}
+    groups = benchmark_groups(options.pairs, device)
+    return {**about, "engines": rows, "shares": shares, "groups": groups, "growth": benchmark_growth(device)}
 
 
 def benchmark_growth(device: torch.device) -> list[dict]:
@@ -93,6 +92,10 @@ def step(name: str, batch: tuple[torch.Tensor, torch.Tensor], device: torch.devi
     return run
 
 
+def _make(name: str, clouds: int, voxels: int, device: str) -> Callable[[], None]:
+    return step(name, shells(clouds, voxels), torch.device(device))
+
+
 def time_shares(run: Callable[[], None]) -> dict[str, float]:
     """What a step spends its time on, as parts of 1; the rest is coordinates, Python and everything else."""
     run()
@@ -103,29 +106,3 @@ def time_shares(run: Callable[[], None]) -> dict[str, float]:
     total = sum(times.values())
     shares = {name: sum(times.get(op, 0) for op in ops) / total for name, ops in OPERATIONS.items()}
     return shares | {"the rest": 1 - sum(shares.values())}
-
-
-def peak_memory(name: str, clouds: int, voxels: int, device: torch.device) -> float:
-    """MiB that a step adds at its peak to what the process held before: in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_peak_memory, (name, clouds, voxels, str(device)))
-
-
-def _peak_memory(name: str, clouds: int, voxels: int, device: str) -> float:
-    step(name, shells(1, 100), torch.device(device))()  # loads the code it runs
-    run = step(name, shells(clouds, voxels), torch.device(device))
-    if device.startswith("cuda"):
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here (proc(5))
-    before = _process_mib("VmRSS")
-    run()
-    return _process_mib("VmHWM") - before
-
-
-def _process_mib(field: str) -> float:
-    """A line of this process's status, in MiB: `VmRSS` is what it holds, `VmHWM` the most it held."""
-    return int(re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) / 2**10

@@ -64,7 +64,7 @@ def benchmark_step(options: argparse.Namespace) -> dict:
         if not options.training:
             figures |= race(folder, model, max(1, options.pairs // 3), device)
     parameters = sum(p.numel() for p in build_separation_net(model).parameters())
-    voxels = sum(len(coordinates) for coordinates, _ in batch.clouds) / (BATCH_SIZE * len(batch.clouds))
+    voxels = len(batch.clouds[0]) / (BATCH_SIZE * model.num_mix * model.num_frames)
     about = {"device": str(device), "threads": torch.get_num_threads(), "batch_size": BATCH_SIZE, "workers": WORKERS}
     about |= {"parameters": parameters, "voxels": voxels, "audLen": model.audLen, "audRate": model.audRate}
     return {**about, "num_mix": model.num_mix, "num_frames": model.num_frames, **figures}
@@ -107,7 +107,7 @@ def compute_by_stages(net: SeparationNet, batch: Batch, clock: Callable[..., Non
     weight = loss_weight(magnitude, net.weighted_loss)
     targets = net.targets(magnitude, batch.sources)  # [N, B, 1, F', T]
     clock("spectrogram")
-    seen = torch.stack([net.look(cloud, len(batch)) for cloud in batch.clouds])  # [N, B, C]
+    seen = net.look(batch.clouds, len(batch))  # [N, B, C]
     clock("vision")
     heard = net.listen(magnitude)  # [B, C, F', T]
     clock("sound")

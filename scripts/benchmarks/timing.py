@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -40,3 +42,32 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def peak_memory(make: Callable[..., Callable[[], None]], arguments: tuple, device: torch.device) -> float:
+    """MiB that a step adds at its peak to what the process held before: in a process of its own.
+
+    Args:
+        make: makes the step from `arguments`.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_memory, (make, arguments, device.type))
+
+
+def _peak_memory(make: Callable[..., Callable[[], None]], arguments: tuple, device_type: str) -> float:
+    make(*arguments)()  # loads the code it runs
+    run = make(*arguments)
+    if device_type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here (proc(5))
+    before = _process_mib("VmRSS")
+    run()
+    return _process_mib("VmHWM") - before
+
+
+def _process_mib(field: str) -> float:
+    """A line of this process's status, in MiB: `VmRSS` is what it holds, `VmHWM` the most it held."""
+    return int(re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) / 2**10

@@ -1,0 +1,83 @@
+"""Groups of clouds: voxels that batch normalisation sees together, and apart from those of other groups."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Membership(NamedTuple):
+    """Which of G groups each of V voxels belongs to, as matrices: products with them sum and spread without atomics.
+
+    members: 1 where a voxel belongs to a group, else 0, `[V, G]`; times a row for each group it gives each voxel its
+    group's. average: the transposed, divided by the group's voxels, `[G, V]`; times features it gives their means.
+    count: voxels of each group, `[G]`.
+    """
+
+    members: Tensor
+    average: Tensor
+    count: Tensor
+
+    def in_turn(self, momentum: float, count: Tensor | None = None) -> tuple[float, Tensor, Tensor]:
+        """How a running mean and variance that follow one group after the other end: as a sum with fixed weights.
+
+        Each group g moves a running value r by `momentum * (s_g - r)`. The variance that is followed is unbiased.
+
+        Args:
+            count: values that each group's statistics are of, where these are more than here, `[G]`.
+
+        Returns:
+            the weight of the old value; those of the groups' means, and of their variances, `[G]`.
+        """
+        count = self.count if count is None else count
+        left = [(1 - momentum) ** n for n in range(len(count) + 1)]
+        weights = count.new_tensor([momentum * n for n in reversed(left[:-1])])  # the last group counts most
+        return left[-1], weights, weights * count / (count - 1)
+
+
+class Groups:
+    """The groups of a batch of clouds, each of `group_size` consecutive ones.
+
+    Args:
+        batch: cloud of each voxel, `[V]` int64.
+        batch_size: clouds in all.
+        group_size: clouds of a group.
+        voxels: how many each group has; None to count them.
+    """
+
+    def __init__(self, batch: Tensor, batch_size: int, group_size: int, voxels: list[int] | None = None):
+        self.batch, self.group_size = batch, group_size
+        self._numbers = torch.arange(batch_size // group_size, device=batch.device)
+        self._voxels = voxels
+        self._membership: dict[torch.dtype, Membership] = {}
+        self._in_turn: dict[tuple[float, torch.dtype], tuple[float, Tensor, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @cached_property
+    def _is_member(self) -> Tensor:
+        """`[V, G]` bool."""
+        return self.batch.div(self.group_size, rounding_mode="floor")[:, None] == self._numbers
+
+    @cached_property
+    def voxels(self) -> list[int]:
+        """How many voxels each group has."""
+        return self._is_member.sum(dim=0).tolist() if self._voxels is None else self._voxels
+
+    def membership(self, dtype: torch.dtype) -> Membership:
+        """The matrices for features of this type."""
+        if dtype not in self._membership:
+            members = self._is_member.to(dtype)
+            count = members.sum(dim=0)
+            self._membership[dtype] = Membership(members, members.T / count[:, None], count)
+        return self._membership[dtype]
+
+    def in_turn(self, momentum: float, dtype: torch.dtype) -> tuple[float, Tensor, Tensor]:
+        """`Membership.in_turn`, computed once for all layers."""
+        if (momentum, dtype) not in self._in_turn:
+            self._in_turn[momentum, dtype] = self.membership(dtype).in_turn(momentum)
+        return self._in_turn[momentum, dtype]
