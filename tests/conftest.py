@@ -101,7 +101,7 @@ def training_mixtures(rows, options) -> MUSICMixDataset:
         num_samples=12,
         seed=0,
         num_mix=2,
-        num_frames=1,
+        num_frames=options.num_frames,
         stride_frames=1,
         aud_len=options.audLen,
         aud_rate=options.audRate,

@@ -37,7 +37,7 @@ def work(task, *paths):
         globals()[f"work_{task}"](*paths)
 
 
-@pytest.mark.parametrize("vision", [[], LABEL])
+@pytest.mark.parametrize("vision", [[], ["--num_frames", "2"], LABEL])
 def test_two_processes_train_as_one_with_twice_the_batch(tree, vision):
     """Losses of twenty-one iterations, batch norm synchronised."""
     options = [*vision, "--dup_trainset", "7", "--num_epoch", "1", "--num_val", "2"]
@@ -52,14 +52,15 @@ def test_two_processes_train_as_one_with_twice_the_batch(tree, vision):
     assert left[0] == left[1]
 
 
-def test_gradients_of_two_processes(tree):
+@pytest.mark.parametrize("frames", [1, 2])
+def test_gradients_of_two_processes(tree, frames):
     """Of every parameter, and the running means, after one batch of four in two halves; in double precision."""
-    write_batch(tree / "batch.pth", small_options(4))
-    assert worker("gradients", tree / "batch.pth", tree / "two.pth") == 0
+    write_batch(tree / "batch.pth", small_options(4, frames))
+    assert worker("gradients", tree / "batch.pth", tree / "two.pth", frames) == 0
     batch = torch.load(tree / "batch.pth", weights_only=False)
     from training import Trainer
 
-    trainer = Trainer(small_model(), small_options(4))
+    trainer = Trainer(small_model(frames), small_options(4, frames))
     trainer.model.train()
     loss, samples = trainer.compute_gradients([batch["all"]])
     two = torch.load(tree / "two.pth")
@@ -71,15 +72,16 @@ def test_gradients_of_two_processes(tree):
         torch.testing.assert_close(two["buffers"][name], buffer, rtol=1e-9, atol=1e-9)
 
 
-def small_options(batch_size):
-    return parse_arguments([*SMALL, "--batch_size_per_gpu", str(batch_size), "--sync_bn", "1"])
+def small_options(batch_size, frames):
+    sizes = ["--batch_size_per_gpu", str(batch_size), "--num_frames", str(frames)]
+    return parse_arguments([*SMALL, *sizes, "--sync_bn", "1"])
 
 
-def small_model():
+def small_model(frames):
     from models import build_separation_net
 
     torch.manual_seed(0)
-    return build_separation_net(small_options(4)).double()
+    return build_separation_net(small_options(4, frames)).double()
 
 
 def write_batch(path, options):
@@ -95,11 +97,11 @@ def write_batch(path, options):
     torch.save({name: doubled(collate(part)) for name, part in parts.items()}, path)
 
 
-def work_gradients(batch_path, output):
+def work_gradients(batch_path, output, frames):
     from training import Trainer
 
-    options = small_options(2)
-    trainer = Trainer(small_model(), options)
+    options = small_options(2, int(frames))
+    trainer = Trainer(small_model(int(frames)), options)
     trainer.model.train()
     batch = torch.load(batch_path, weights_only=False)[str(distributed.rank())]
     loss, samples = trainer.compute_gradients([batch])
