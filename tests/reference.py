@@ -56,6 +56,14 @@ def cloud(seed: int, source: int, frame: int, item: int, features: str) -> tuple
     return coordinates, colours
 
 
+def voxels(seed: int, num_mix: int, num_frames: int, batch: int, features: str) -> tuple[Tensor, Tensor]:
+    """All clouds of N sources in K frames of B mixtures: coordinates `[V, 4]`, features `[V, 3]`."""
+    clouds = [cloud(seed, n, k, b, features) for n, k, b in np.ndindex(num_mix, num_frames, batch)]
+    coordinates = [np.insert(xyz, 0, number, axis=1) for number, (xyz, _) in enumerate(clouds)]
+    rows = np.concatenate([rows for _, rows in clouds])
+    return torch.from_numpy(np.concatenate(coordinates)), torch.from_numpy(rows)
+
+
 def waves(seed: int, num_mix: int, batch: int, length: int) -> Tensor:
     """Sources `[N, B, L]`."""
     rng = np.random.RandomState(seed)  # noqa: NPY002
@@ -99,7 +107,5 @@ def load_case(name: str, engine: ModuleType = sparse) -> Case:
     for number, net in enumerate((model.sound, model.vision, model.synthesizer)):
         fill(net, seed + number)
     num_mix, batch = config.get("num_mix", 2), config["B"]
-    frames = [cloud(seed, n, 0, b, config["features"]) for n in range(num_mix) for b in range(batch)]
-    coordinates = torch.from_numpy(np.concatenate([np.insert(xyz, 0, n, axis=1) for n, (xyz, _) in enumerate(frames)]))
-    clouds = coordinates, torch.from_numpy(np.concatenate([feature for _, feature in frames]))
+    clouds = voxels(seed, num_mix, 1, batch, config["features"])
     return Case(numbers, model, waves(seed, num_mix, batch, config["L"]), clouds)

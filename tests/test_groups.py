@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
+from reference import voxels, waves
 
-from models import sparse
+from models import ModelBuilder, SeparationNet, sparse
 from models.backend import import_minkowski, shells
 from models.minkowski_net import SparseResNet18, apart
 
@@ -135,6 +137,38 @@ def test_a_group_of_a_single_voxel(group_size):
 def test_groups_of_unequal_size_are_refused():
     with pytest.raises(ValueError, match="3 clouds makes no groups of 2"):
         sparse.SparseTensor(torch.ones(3, 1), torch.tensor([[0, 0, 0, 0], [1, 1, 0, 0], [2, 5, 5, 5]]), group_size=2)
+
+
+def test_training_with_frames_follows_the_reference():
+    """Two steps with 2 sources of 3 frames, average pooling, depth: losses and weights of a loop written as its is."""
+    found = []
+    for is_loop in (False, True):
+        torch.manual_seed(0)
+        builder = ModelBuilder()
+        vision = builder.build_vision("sparseresnet18", CHANNELS)
+        nets = builder.build_sound("unet5", CHANNELS, ngf=2), vision, builder.build_synthesizer("linear", CHANNELS)
+        model = SeparationNet(*nets, num_frames=3, frame_pool="avgpool")
+        if is_loop:
+            model.look = partial(looked_at_in_turn, model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        sources, clouds, losses = waves(1, 2, 2, 8191), voxels(1, 2, 3, 2, "xyz"), []
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = model(sources.sum(dim=0), clouds, sources).loss
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        found.append((losses, vision.fc.kernel.detach(), vision.features[1].bn.running_var))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4) and found[0][0][2] < found[0][0][0]
+    for weights, expected in zip(found[0][1:], found[1][1:], strict=True):
+        assert differ(weights, expected) < 1e-4
+
+
+def looked_at_in_turn(model, clouds, num_mixtures):
+    """The vision net run for each source and frame on the clouds of the batch, then pooled over the frames."""
+    passes = [model.vision(*group) for group in apart(*clouds, num_mixtures)]
+    sources = [passes[start : start + 3] for start in range(0, len(passes), 3)]
+    return torch.stack([torch.sigmoid(torch.stack(frames).mean(dim=0)) for frames in sources])
 
 
 @pytest.mark.skipif(import_minkowski() is None, reason="MinkowskiEngine is not installed")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
 
-from models import CRITERIA, ModelBuilder, start_from_classifier
+from models import CRITERIA, ModelBuilder, SeparationNet, start_from_classifier
+from models.backend import choose_engine, import_minkowski, shells
 from models.minkowski_net import SparseResNet18Classifier
 from utils import checkpoint
 from utils.errors import InputError
+from utils.sync_batch_norm import SyncBatchNorm
 
 
 @pytest.mark.parametrize(("arch", "frames"), [("unet5", 32), ("unet6", 64), ("unet7", 128)])
@@ -59,6 +63,44 @@ def test_losses_by_hand(arch, expected):
 def test_unknown_names_list_the_known(build, known):
     with pytest.raises(InputError, match=known):
         build(ModelBuilder())
+
+
+def separation_net(vision):
+    builder = ModelBuilder()
+    return SeparationNet(
+        builder.build_sound("unet5", 4, ngf=2), vision, builder.build_synthesizer("linear", 4), num_frames=2
+    )
+
+
+COPIED = {
+    "sound": lambda engine: ModelBuilder().build_sound("unet5", 4, ngf=2),
+    "label": lambda engine: ModelBuilder().build_vision("label", 4, num_labels=3),
+    "linear": lambda engine: ModelBuilder().build_synthesizer("linear", 4),
+    "bias": lambda engine: ModelBuilder().build_synthesizer("bias", 4),
+    "whole, labels": lambda engine: separation_net(ModelBuilder().build_vision("label", 4, num_labels=3)),
+    "vision": lambda engine: ModelBuilder().build_vision("sparseresnet18", 4, engine=engine),
+    "synchronised": lambda engine: SyncBatchNorm.convert_sync_batchnorm(COPIED["vision"](engine)),
+    "classifier": lambda engine: SparseResNet18Classifier(3, engine),
+    "whole": lambda engine: separation_net(COPIED["vision"](engine)),
+}
+
+
+@pytest.mark.parametrize("name", COPIED)
+@pytest.mark.parametrize("backend", ["builtin", "minkowski"])
+def test_nets_are_copied_pickled_and_averaged(name, backend):
+    if backend == "minkowski" and import_minkowski() is None:
+        pytest.skip("MinkowskiEngine is not installed")
+    net = COPIED[name](choose_engine(backend, torch.device("cpu"))).eval()
+    averaged = torch.optim.swa_utils.AveragedModel(net)
+    averaged.update_parameters(net)
+    copies = [copy.deepcopy(net), pickle.loads(pickle.dumps(net)), averaged.module]
+    for again in copies:
+        assert type(again) is type(net) and again.state_dict().keys() == net.state_dict().keys()
+        assert all(map(torch.equal, again.state_dict().values(), net.state_dict().values()))
+    if hasattr(net, "sparse_tensor"):
+        expected, *found = (one(*shells(2, 60)) for one in (net, *copies))
+        for output in found:
+            torch.testing.assert_close(output, expected)
 
 
 def test_weights_come_back_from_a_file(tmp_path):

@@ -24,7 +24,7 @@ class SmallVision(nn.Module):
         self.features = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
         self.fc = nn.Linear(8, fc_dim)
 
-    def forward(self, coordinates, features):
+    def forward(self, coordinates, features, group_size=None):
         seen = torch.zeros(int(coordinates[:, 0].max()) + 1, 8)
         return self.fc(seen.index_add(0, coordinates[:, 0], self.features(features)))
 
