@@ -16,17 +16,17 @@ from utils.options import ArgumentParser, whole  # noqa: E402
 from utils.seeding import generator  # noqa: E402
 
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")
-SHARES = {"train": 0.75, "val": 0.15, "test": 0.10}  # of each instrument's recordings
+SPLITS = ("train", "val", "test")
+TRAIN_ENDS, VAL_ENDS = 0.75, 0.9  # of each instrument's recordings, rounded down
 LAST_PERFORMER = {"train": 9, "val": 11, "test": 13}  # by number, of all instruments but the cello
 LAST_CELLIST = {"train": 8, "val": 9, "test": 10}
 
 
 def split_recordings(paths: list[Path], seed: int) -> dict[str, list[Path]]:
-    """Shuffles sorted recordings and splits them 75 / 15 / 10 %; what rounding leaves goes to the test set."""
+    """Shuffles sorted recordings and splits them 75 / 15 / 10 %, as the reference rounds."""
     paths = sorted(paths)
     shuffled = [paths[i] for i in generator(seed).permutation(len(paths))]
-    train = round(len(paths) * SHARES["train"])
-    val = train + round(len(paths) * SHARES["val"])
+    train, val = int(len(paths) * TRAIN_ENDS), int(len(paths) * VAL_ENDS)
     return {"train": shuffled[:train], "val": shuffled[train:val], "test": shuffled[val:]}
 
 
@@ -66,7 +66,7 @@ def create_rows(root_audio: Path, root_frame: Path, seed: int) -> dict[str, list
     Raises:
         InputError: a folder is missing, or an instrument lacks recordings or performers for a split.
     """
-    rows: dict[str, list[IndexRow]] = {name: [] for name in SHARES}
+    rows: dict[str, list[IndexRow]] = {name: [] for name in SPLITS}
     frames: dict[str, Path] = {}
     for folder in _folders(root_frame):
         other = frames.setdefault(instrument_name(folder.name), folder)

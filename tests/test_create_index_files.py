@@ -22,6 +22,37 @@ def test_recordings_are_split_75_15_10():
 
 
 @pytest.mark.parametrize(
+    ("number", "parts"),
+    [
+        (1, (0, 0, 1)),
+        (4, (3, 0, 1)),
+        (5, (3, 1, 1)),
+        (10, (7, 2, 1)),
+        (12, (9, 1, 2)),
+        (18, (13, 3, 2)),
+        (29, (21, 5, 3)),
+    ],
+)
+def test_parts_are_rounded_as_in_the_reference(number, parts):
+    """Which cuts at int(.75 n) and int(.9 n)."""
+    found = split_recordings([Path(f"{k}.mp3") for k in range(number)], seed=0)
+    assert tuple(map(len, found.values())) == parts
+
+
+@pytest.mark.parametrize(("number", "enough"), [(4, False), (5, True), (10, True)])
+def test_five_recordings_are_enough(data_tree, tmp_path, number, enough):
+    shutil.copytree(data_tree / "data" / "audio" / "cello", tmp_path / "cello")
+    for path in sorted((tmp_path / "cello").iterdir())[number:]:
+        path.unlink()
+    if enough:
+        rows = create_rows(tmp_path, data_tree / "data" / "frames", 0)
+        assert all(rows.values()) and sum(map(len, rows.values())) == number
+    else:
+        with pytest.raises(InputError, match="cello: not enough recordings .* for the val list"):
+            create_rows(tmp_path, data_tree / "data" / "frames", 0)
+
+
+@pytest.mark.parametrize(
     ("instrument", "train", "val", "test"),
     [("cello", range(1, 9), [9], [10]), ("violin", range(1, 10), [10, 11], [12, 13])],
 )
@@ -44,7 +75,7 @@ def test_command(data_tree):
     assert first == {name: (data_tree / "data" / f"{name}.csv").read_text() for name in first}
     counts = {name: Counter(line.split("/")[3] for line in text.splitlines()) for name, text in first.items()}
     assert counts["train"] == {"cello": 9, "sax": 9, "violin": 9}
-    assert counts["val"] == {"cello": 2, "sax": 2, "violin": 2}
+    assert counts["val"] == {"cello": 1, "sax": 1, "violin": 1}
     assert first["train"].startswith("./data/audio/cello/")
     performers = [line.split(",")[1].split("/")[-1] for line in first["train"].splitlines() if "violin" in line]
     assert performers == [f"person_{k}" for k in range(1, 10)]  # in turn
