@@ -16,6 +16,7 @@ TRANSLATION_M = 0.4
 SCALE = 2.0
 SHEAR = 0.1
 NOISE_VARIANCE, VALUE_SHIFT, SATURATION_SHIFT = 0.001, 0.2, 0.15
+DARKEST = 0.05  # HSV value below which hue and saturation are no more than noise
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class PointAugmentation:
         return (matrix.T @ xyz.T + offset[:, None]).T
 
     def tint(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Colours `[P, 3]` in 0..1, changed; the noise of every point comes from `rng`."""
+        """Colours `[P, 3]` in 0..1, changed; the noise of every point comes from `rng`. They may leave 0..1."""
         noisy = rgb + self.noise * rng.standard_normal(rgb.shape, dtype=np.float32)
-        return shift_hsv(noisy.clip(0.0, 1.0), self.saturation_shift, self.value_shift)
+        return shift_hsv(noisy, self.saturation_shift, self.value_shift)
 
 
 def rotation_matrix(axis: np.ndarray, angle_rad: float) -> np.ndarray:
@@ -69,18 +70,22 @@ def rotation_matrix(axis: np.ndarray, angle_rad: float) -> np.ndarray:
 
 
 def shift_hsv(rgb: np.ndarray, saturation_shift: float, value_shift: float) -> np.ndarray:
-    """Colours `[P, 3]` in 0..1 with shifted HSV saturation and value, both kept in 0..1.
+    """Colours `[P, 3]` with shifted HSV saturation and value; nothing is clipped to 0..1, as in the reference.
 
     With value v = max(r, g, b) and chroma c = v - min(r, g, b), every channel x is `v - v s (v - x) / c`, where the
     saturation s is `c / v` and `(v - x) / c` is a matter of the hue alone. Only v and s change, so the hue needs no
-    angle. Greys have the hue of red, as by definition.
+    angle: with v' = v + value_shift a channel becomes `v' - (v - x) v' / v - v' saturation_shift (v - x) / c`. Greys
+    have the hue of red, as by definition.
+
+    The reference divides by v whatever it is, which makes colours of any size out of black with some noise. Here no
+    shift makes v' negative, and v' / v is taken as if v were at least DARKEST.
     """
     channels = np.ascontiguousarray(rgb.T)  # [3, P]
     value = channels.max(axis=0)
-    chroma = value - channels.min(axis=0)
-    saturation = chroma / np.where(value > 0, value, 1)
-    of_hue = (value - channels) / np.where(chroma > 0, chroma, 1)
+    below = value - channels  # [3, P]
+    chroma = below.max(axis=0)
+    of_hue = below / np.where(chroma > 0, chroma, 1)
     of_hue[1:, chroma == 0] = 1
-    value = (value + value_shift).clip(0.0, 1.0)
-    saturation = (saturation + saturation_shift).clip(0.0, 1.0)
-    return np.ascontiguousarray((value - value * saturation * of_hue).T)
+    gain = (1 + value_shift / value.clip(DARKEST)).clip(0.0)  # v' / v
+    value = np.maximum(value + value_shift, np.minimum(value, 0))
+    return np.ascontiguousarray((value - below * gain - value * saturation_shift * of_hue).T)

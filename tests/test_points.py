@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import colorsys
+
 import numpy as np
 import pytest
 from conftest import write_cloud
-from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from plyfile import PlyData, PlyElement
 from scipy.spatial.transform import Rotation
 
 from dataset import point_transforms, points
-from dataset.point_transforms import PointAugmentation, shift_hsv
+from dataset.point_transforms import DARKEST, PointAugmentation, shift_hsv
 from dataset.points import load_voxels, read_cloud, voxelise
 from utils.errors import InputError
 from utils.seeding import generator
@@ -151,22 +152,46 @@ def test_tint_noise_and_range():
     assert plain.tint(grey, generator(1)).var() == pytest.approx(0.001, rel=0.05)
     bright = PointAugmentation(base.matrix, base.offset, 0.0, 0.2, 0.0)
     np.testing.assert_allclose(bright.tint(grey, generator(1)), 0.7, atol=1e-6)
-    assert bright.tint(np.ones((1, 3), dtype=np.float32), generator(1)).max() <= 1.0
+    np.testing.assert_allclose(bright.tint(np.ones((1, 3), dtype=np.float32), generator(1)), 1.2, atol=1e-6)
 
 
-def test_brightness_and_saturation_are_those_of_hsv():
+def by_hsv(rgb, saturation, value):
+    """The reference's way: to HSV and back for the value, and again for the saturation, nothing clipped."""
+    h, s, v = colorsys.rgb_to_hsv(*rgb)
+    h, s, v = colorsys.rgb_to_hsv(*colorsys.hsv_to_rgb(h, s, v + value))
+    return colorsys.hsv_to_rgb(h, s + saturation, v)
+
+
+@pytest.mark.parametrize(("saturation", "value"), [(0.1, 0.2), (-0.15, 0.05), (0.0, 0.0), (0.15, -0.2), (-0.15, -0.2)])
+def test_brightness_and_saturation_are_those_of_the_reference(saturation, value):
+    """Wherever its result is defined: colours brighter than a shadow, before the shift and after it."""
     rng = generator(0)
-    rgb = rng.uniform(0, 1, (2000, 3)).astype(np.float32)
+    rgb = rng.uniform(-0.1, 1.1, (2000, 3)).astype(np.float32)  # noise leaves 0..1
     rgb[:200] = rgb[:200, :1]  # greys
-    rgb[0], rgb[1] = 0, 1
+    rgb[0], rgb[1] = 0.3, 1
     rgb[200:400, rng.integers(3)] = 0
-    for saturation, value in ((0.1, 0.2), (-0.15, 0.05), (0.0, 0.0), (0.15, -0.2), (-1.0, 0.0), (1.0, 1.0)):
-        hsv = rgb_to_hsv(rgb)
-        hsv[:, 1] = (hsv[:, 1] + saturation).clip(0, 1)
-        hsv[:, 2] = (hsv[:, 2] + value).clip(0, 1)
-        shifted = shift_hsv(rgb, saturation, value)
-        assert shifted.dtype == np.float32
-        np.testing.assert_allclose(shifted, hsv_to_rgb(hsv), atol=1e-6)
+    rgb = rgb[(rgb.max(axis=1) > DARKEST) & (rgb.max(axis=1) + value > 0.01)]
+    shifted = shift_hsv(rgb, saturation, value)
+    assert shifted.dtype == np.float32 and len(rgb) > 1800
+    expected = [by_hsv(colour, saturation, value) for colour in rgb.astype(np.float64)]
+    np.testing.assert_allclose(shifted, expected, atol=2e-5)
+
+
+def test_tinted_white_stays_white_on_average():
+    """The reference's mean is 1; clipping made it 0.93."""
+    white = np.ones((500, 3), dtype=np.float32)
+    tinted = [PointAugmentation.draw(generator(seed)).tint(white, generator(seed)) for seed in range(400)]
+    assert np.mean(tinted) == pytest.approx(1.0, abs=0.02) and np.max(tinted) > 1.2
+
+
+def test_tinted_black_stays_dark():
+    """The reference divides its noise by its value, which is about 0."""
+    black = np.zeros((500, 3), dtype=np.float32)
+    for seed in range(200):
+        augmentation = PointAugmentation.draw(generator(seed))
+        tinted = augmentation.tint(black, generator(seed))
+        assert np.abs(tinted).max() < 1.2 and -0.25 < tinted.mean() <= 0.25
+        assert tinted.mean() < max(augmentation.value_shift, 0) + 0.05
 
 
 @pytest.mark.parametrize(("rgbs_feature", "times"), [(True, 1), (False, 0)])
