@@ -110,7 +110,7 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
         options.instruments = sorted({row.instrument for row in read_index(options.list_train)})
     state = RunState()
     if last:
-        check_resumed(last["options"], options)
+        check_resumed(last, options)
         finish_outputs(run)
         if is_main() and (run / "metrics.json").exists():
             write_run_page(run)

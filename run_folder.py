@@ -47,16 +47,17 @@ def weights_of(run: Path) -> dict[str, str]:
     return {f"weights_{net}": str(run / f"{net}_best.pth") for net in NETS}
 
 
-def check_resumed(stored: dict, options: argparse.Namespace) -> None:
-    """Refuses to go on with a run, whose options were `stored`, with options that would change its result.
+def check_resumed(last: dict, options: argparse.Namespace) -> None:
+    """Refuses to resume a run, whose `last.pth` holds `last`, with options that would change its result.
 
     More epochs than before are no such change, fewer are. The batches of a step may be shared out otherwise; another
-    number of devices may also change how large they are together, and then this is said.
+    number of devices may also change how large they are together, and then this is said. So is what has changed since
+    the run was last saved.
 
     Raises:
         InputError: with the options' names.
     """
-    was = {**vars(build_parser().parse_args([])), **stored}  # an option that is newer than the run had its default
+    was = {**vars(build_parser().parse_args([])), **last["options"]}  # an option newer than the run had its default
     may_change = set(MAY_CHANGE)
     if options.num_epoch < was["num_epoch"]:
         may_change.remove("num_epoch")
@@ -67,6 +68,11 @@ def check_resumed(stored: dict, options: argparse.Namespace) -> None:
     for what in now:
         if before[what] != now[what]:
             say(f"{what} now sees {now[what]} mixtures, {before[what]} before: the result will be another")
+    if last["format"] == 1 and options.num_frames > 1:
+        say(
+            f"the {options.num_frames} frames of a source are now normalised apart, as in the reference; before, batch "
+            "norm saw them together: the result will be another"
+        )
 
 
 def mixtures_together(options: dict) -> dict[str, int]:
@@ -83,6 +89,8 @@ def find_run(options: argparse.Namespace) -> Path:
     if options.mode == "eval":
         return Path(options.ckpt) / options.id
     run = Path(options.ckpt) / run_name(options)
+    if options.resume and not options.id and is_empty(run) and not is_empty(run.with_name(run.name[1:])):
+        run = run.with_name(run.name[1:])  # what such a run was called before
     if options.resume and is_empty(run):
         name = run.name.removesuffix(str(options.num_epoch))
         shorter = [path.parent for path in run.parent.glob("*/last.pth") if path.parent.name.startswith(name)]
@@ -93,9 +101,7 @@ def find_run(options: argparse.Namespace) -> Path:
 
 def run_name(options: argparse.Namespace) -> str:
     """The folder of a training run: the options that make it what it is."""
-    parts = [f"{options.num_mix}mix", "rgb_depth" if options.rgbs_feature else "only_depth"]
-    if options.id:
-        parts.insert(0, options.id)
+    parts = [options.id, f"{options.num_mix}mix", "rgb_depth" if options.rgbs_feature else "only_depth"]
     if options.log_freq:
         parts.append("LogFreq")
     parts += [options.arch_vision, options.arch_sound, options.arch_synthesizer]

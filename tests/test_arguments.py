@@ -142,7 +142,7 @@ def test_run_names():
             "avgpool",
         ]
     )
-    assert run_name(other).startswith("3mix-rgb_depth-sparseresnet18-unet7-linear-frames1stride1-avgpool-ratio-")
+    assert run_name(other).startswith("-3mix-rgb_depth-sparseresnet18-unet7-linear-frames1stride1-avgpool-ratio-")
 
 
 def test_evaluation_takes_the_model_from_the_run(tmp_path, capsys):

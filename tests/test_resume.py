@@ -15,10 +15,11 @@ from tiny_runs import TINY, poisoned, run_of, same
 from arguments import build_parser, parse_arguments
 from dataset.index import write_index
 from run_folder import MAY_CHANGE, check_resumed, find_run
-from utils import files
+from utils import checkpoint, files
 from utils.errors import InputError
 from utils.files import remove_leftovers
 from utils.lock import LOCK
+from utils.run_state import FORMAT
 from utils.signals import Stopped, StopSignals
 
 
@@ -137,11 +138,12 @@ def test_every_option_is_either_kept_or_free(tiny_options):
         name = action.dest
         stored = {**vars(options), name: "another" if name != "num_epoch" else options.num_epoch - 1}
         if name in MAY_CHANGE:
-            check_resumed(stored, options)
+            check_resumed({"format": FORMAT, "options": stored}, options)
         else:
             with pytest.raises(InputError, match=f"begun with --{name} another"):
-                check_resumed(stored, options)
-    check_resumed({}, parse_arguments([]))  # options that are newer than the run had their defaults
+                check_resumed({"format": FORMAT, "options": stored}, options)
+    # Options that are newer than the run had their defaults.
+    check_resumed({"format": FORMAT, "options": {}}, parse_arguments([]))
 
 
 def test_folders_to_resume_from(train, tmp_path, capsys):
@@ -166,6 +168,28 @@ def test_folders_to_resume_from(train, tmp_path, capsys):
     with pytest.raises(InputError, match="--resume 1.*--overwrite 1.*choose one"):
         train("--ckpt", "ckpt", "--resume", "1", "--overwrite", "1")
     assert train("--ckpt", "ckpt", "--overwrite", "1") is None
+
+
+@pytest.mark.parametrize(("frames", "told"), [(1, False), (2, True)])
+def test_a_run_from_before_frames_were_normalised_apart(train, tmp_path, capsys, frames, told):
+    options = ("--ckpt", "old", "--num_frames", frames)
+    train(*options, "--num_epoch", "1")
+    last = run_of(tmp_path / "old") / "last.pth"
+    checkpoint.save({**torch.load(last, weights_only=True), "format": 1}, last)
+    capsys.readouterr()
+    for is_old in (True, False):  # and once resumed it is a run like others
+        train(*options, "--resume", "1", "--num_epoch", 2 if is_old else 3)
+        assert ("frames of a source are now normalised apart" in capsys.readouterr().out) == (told and is_old)
+    assert torch.load(run_of(tmp_path / "old") / "last.pth", weights_only=True)["state"]["epoch"] == 4
+
+
+def test_a_run_without_an_id_is_resumed_under_its_earlier_name(tmp_path):
+    options = parse_arguments([*TINY, "--id", "", "--resume", "1", "--ckpt", str(tmp_path)])
+    assert find_run(options).name.startswith("-2mix-only_depth-")
+    earlier = tmp_path / find_run(options).name[1:]
+    earlier.mkdir()
+    (earlier / "last.pth").touch()
+    assert find_run(options) == earlier
 
 
 def test_a_list_that_changed_is_told(train, whole_run, rows, tmp_path, capsys):

@@ -26,7 +26,8 @@ from utils.progress import say
 from utils.results import is_empty, new_history, plot_history, record
 from utils.seeding import random_state, restore_random_state
 
-FORMAT = 1  # another one when older files cannot be gone on with
+FORMAT = 2  # in 1 batch norm in training saw all frames of a source together
+READABLE = (1, 2)
 LAST, HISTORY = "last.pth", "history_latest.pth"
 
 
@@ -165,7 +166,7 @@ def read_last(run: Path, resume: bool, overwrite: bool, another: str = "--id") -
     if not (run / LAST).exists():
         raise InputError(f"{run}: holds files but no {LAST} to resume from; choose another {another}, or --overwrite 1")
     content = checkpoint.load(run / LAST)
-    if content.get("format") != FORMAT:
+    if content.get("format") not in READABLE:
         raise InputError(f"{run / LAST}: not written by this version; choose another {another}, or --overwrite 1")
     return content
 
