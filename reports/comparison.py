@@ -26,8 +26,8 @@ class Difference:
     n: int
 
     def __str__(self) -> str:
-        interval = "" if self.low is None else f" [{self.low:+.2f}, {self.high:+.2f}]"
-        return f"{self.mean:+.2f}{interval}"
+        interval = "" if self.low is None else f" [{self.low:+z.2f}, {self.high:+z.2f}]"
+        return f"{self.mean:+z.2f}{interval}"
 
 
 def paired_difference(first: list[float], second: list[float], seed: int = 0) -> Difference:

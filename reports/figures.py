@@ -69,7 +69,8 @@ def draw_pairs(evaluation: Evaluation) -> Figure:
     for row, column in np.argwhere(np.isfinite(values)):
         ink = "white" if abs(values[row, column]) > 0.6 * limit else "black"
         count = len(improvements[names[row], names[column]])
-        axes.text(column, row, f"{values[row, column]:.1f}\n({count})", ha="center", va="center", color=ink, fontsize=8)
+        label = f"{values[row, column]:z.1f}\n({count})"
+        axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=8)
     figure.colorbar(picture, ax=axes)
     return figure
 

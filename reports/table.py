@@ -108,8 +108,8 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 
 def _cell(score: Score) -> str:
-    interval = "" if score.low is None else f" [{score.low:.2f}, {score.high:.2f}]"
-    return f"{score.mean:.2f}{interval}"
+    interval = "" if score.low is None else f" [{score.low:z.2f}, {score.high:z.2f}]"
+    return f"{score.mean:z.2f}{interval}"
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -134,7 +134,7 @@ def as_latex(rows: Sequence[Row]) -> str:
         cells = []
         for score in row.scores.values():
             half = "" if score.low is None else rf" \pm {(score.high - score.low) / 2:.2f}"
-            cells.append(f"${score.mean:.2f}{half}$")
+            cells.append(f"${score.mean:z.2f}{half}$")
         lines.append(rf"{row.num_mix} & {row.condition} & {' & '.join(cells)} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 

@@ -56,7 +56,7 @@ def format_scores(names: list[str], scores: Scores) -> str:
     width = max(map(len, [*names, "mean"])) + 2
     lines = [" " * width + "".join(f"{label:>9}" for label in COLUMNS.values()) + "   dB"]
     for name, row in zip([*names, "mean"], [*values.T, values.mean(axis=1)], strict=True):
-        lines.append(f"{name:{width}}" + "".join(f"{value:9.2f}" for value in row))
+        lines.append(f"{name:{width}}" + "".join(f"{value:z9.2f}" for value in row))
     return "\n".join(lines)
 
 

@@ -57,7 +57,7 @@ def main() -> None:
         levels_db = write_stems(progress, recording, list(stems.values()), residual.get(RESIDUAL))
         seconds, taken = recording.num_samples / recording.rate_hz, time.monotonic() - start
     for path, level_db in zip([*stems.values(), *residual.values()], levels_db, strict=False):
-        say(f"{path}: {level_db:.1f} dB of the recording's energy")
+        say(f"{path}: {level_db:z.1f} dB of the recording's energy")
     if options.scene:
         write_scene(scene, stems, options.output, capture=options.scene, unit_of_capture=unit, up_of_capture=options.up)
         say(f"{options.output / 'scene.json'}, {options.output / 'scene.png'}: where they stand")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from test_main import TINY, python
 from test_reports import write_evaluation
 
 from reports.comparison import mean_interval
-from reports.table import as_latex, as_markdown, condition_of, read_rows, write_table
+from reports.table import Score, as_latex, as_markdown, condition_of, read_rows, write_table
 from utils.errors import InputError
 
 CHOICES = {
@@ -91,6 +92,13 @@ def test_the_table_in_four_forms(runs, tmp_path):
     half = (rows[0].scores["sdr"].high - rows[0].scores["sdr"].low) / 2
     assert f"${rows[0].scores['sdr'].mean:.2f} \\pm {half:.2f}$" in paths[2].read_text()
     assert paths[3].stat().st_size > 10_000
+
+
+def test_nothing_rounds_to_minus_zero(runs):
+    row = read_rows(runs)[0]
+    nothing = replace(row, scores={name: Score(-0.001, -0.002, 0.001) for name in row.scores})
+    for text in (as_markdown([nothing]), as_latex([nothing])):
+        assert "0.00" in text and "-0.00" not in text
 
 
 def test_intervals_of_a_mean():

@@ -95,10 +95,10 @@ def format_conditioning(content: dict) -> str:
     if content["sdr"] is None:
         return "conditioning: no mixture could be scored"
     lines = [
-        f"clouds exchanged: SDR {content['sdr_exchanged']:.2f} dB instead of {content['sdr']:.2f}; "
+        f"clouds exchanged: SDR {content['sdr_exchanged']:z.2f} dB instead of {content['sdr']:z.2f}; "
         f"{content['follows']:.1%} of the estimates follow their cloud",
-        f"energy of the mixture's: {content['energy_present_db']:.1f} dB for an instrument that plays, "
-        f"{content['energy_absent_db']:.1f} dB for one that does not",
+        f"energy of the mixture's: {content['energy_present_db']:z.1f} dB for an instrument that plays, "
+        f"{content['energy_absent_db']:z.1f} dB for one that does not",
     ]
     if content["recognition"]:
         found = content["recognition"]

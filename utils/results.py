@@ -209,9 +209,9 @@ def format_summary(summary: dict) -> str:
     unscored, skipped = summary["n_mixtures"] - summary["n_scored"], summary["n_skipped"]
     lines = [
         f"{'':12}{'SDR':>8}{'SIR':>8}{'SAR':>8}{'SI-SDR':>8}   dB",
-        f"{'mixture':12}{summary['sdr_mixture']:8.2f}{'':16}{summary['si_sdr_mixture']:8.2f}",
-        f"{'separated':12}" + "".join(f"{summary[name]:8.2f}" for name in ("sdr", "sir", "sar", "si_sdr")),
-        f"{'improvement':12}{summary['sdr_improvement']:8.2f}{'':16}{summary['si_sdr_improvement']:8.2f}",
+        f"{'mixture':12}{summary['sdr_mixture']:z8.2f}{'':16}{summary['si_sdr_mixture']:z8.2f}",
+        f"{'separated':12}" + "".join(f"{summary[name]:z8.2f}" for name in ("sdr", "sir", "sar", "si_sdr")),
+        f"{'improvement':12}{summary['sdr_improvement']:z8.2f}{'':16}{summary['si_sdr_improvement']:z8.2f}",
         f"loss {summary['loss']:.4f}, {summary['n_scored']} of {summary['n_mixtures']} mixtures scored, "
         f"{unscored} unscored" + f", {skipped} unreadable and left out" * bool(skipped),
     ]

@@ -19,7 +19,8 @@ function make(tag, properties = {}, ...children) {
 
 /** A number with a fixed number of digits, or a dash for none. */
 function shown(value, digits = 2) {
-  return value === null || value === undefined ? "\u2013" : value.toFixed(digits).replace("-", MINUS);
+  if (value === null || value === undefined) return "\u2013";
+  return value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", MINUS); // no minus before 0.00
 }
 
 /** A difference, with its sign and a colour. */
