@@ -17,6 +17,7 @@ from processes import LABEL, SMALL, children_of, iterations_saved, main, run_of,
 from test_main import fails_in_one_line
 
 from dataset.index import write_index
+from utils.distributed import STORE
 
 LONG = [*LABEL, "--dup_trainset", "4", "--num_epoch", "3", "--num_val", "2", "--batch_size_per_gpu", "2"]
 
@@ -72,6 +73,30 @@ def test_a_killed_process_ends_the_run(start, tree):
     _, said = run.communicate(timeout=120)
     assert run.returncode == 128 + signal.SIGKILL
     assert "error: process 1 was ended by signal 9" in said and "Traceback" not in said
+
+
+def listening(pid):
+    """The addresses, as /proc has them, at which a process listens for connections."""
+    links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+    sockets = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return [line[1].split(":")[0] for line in lines if line[3] == "0A" and line[9] in sockets]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
+def test_nobody_else_can_talk_to_the_processes(start, tree):
+    """They listen at the loopback address alone, and meet in a file that only the user can open."""
+    run = start(ROOT / "main.py", *SMALL, *LONG, "--num_epoch", "500", "--num_gpus", "2", "--ckpt", "quiet")
+    wait_for(lambda: iterations_saved(tree, "quiet") > (1, 0))
+    children = children_of(run)
+    heard = [address for pid in (run.pid, *children.values()) for address in listening(pid)]
+    assert heard and set(heard) <= {"0100007F", "00000000000000000000000001000000"}
+    environment = Path(f"/proc/{children[0]}/environ").read_bytes().decode().split("\0")
+    store = next(Path(line.split("=")[1]) for line in environment if line.startswith(STORE))
+    assert store.exists() and store.parent.stat().st_mode & 0o777 == 0o700
+    run.terminate()
+    run.communicate(timeout=120)
+    assert run.returncode == 128 + signal.SIGTERM and not store.parent.exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")

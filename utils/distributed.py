@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -25,7 +26,9 @@ from utils.errors import InputError
 from utils.sync_batch_norm import SyncBatchNorm
 
 PATIENCE = timedelta(hours=2)  # of processes that wait for the first one, which writes the results
-SAID_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+STORE = "SEPARATION_STORE"  # names the file where processes that `utils.launch` started meet
+SAID_BY_EITHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+SAID_BY_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT")
 
 
 class LostProcessError(InputError):
@@ -34,7 +37,8 @@ class LostProcessError(InputError):
 
 def is_launched() -> bool:
     """Whether this is one of the processes that torchrun, or `utils.launch`, started."""
-    return all(name in os.environ for name in SAID_BY_TORCHRUN)
+    places = STORE in os.environ or all(name in os.environ for name in SAID_BY_TORCHRUN)
+    return places and all(name in os.environ for name in SAID_BY_EITHER)
 
 
 def rank() -> int:
@@ -86,10 +90,16 @@ def joined(device_name: str) -> Iterator[None]:
             raise InputError(f"process {place} finds no GPU: this machine has {torch.cuda.device_count()}")
         torch.cuda.set_device(place)
         backend = "cpu:gloo,cuda:nccl"
+    number, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+        _stay_on_this_machine()
     try:
         with _ended_by_signals():
-            store, number, processes = next(dist.rendezvous("env://", timeout=PATIENCE))
-            store = dist.PrefixStore(_meet(store, number, processes), store)
+            if STORE in os.environ:
+                store = dist.FileStore(os.environ[STORE], processes)
+            else:
+                store, number, processes = next(dist.rendezvous("env://", timeout=PATIENCE))
+                store = dist.PrefixStore(_meet(store, number, processes), store)
             dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=PATIENCE)
         yield
     except RuntimeError as error:
@@ -98,6 +108,15 @@ def joined(device_name: str) -> Iterator[None]:
         reason = str(error).splitlines()[0]
         raise LostProcessError(f"another process of this run ended, or cannot be reached ({reason})") from error
     dist.destroy_process_group()
+
+
+def _stay_on_this_machine() -> None:
+    """Has gloo and NCCL listen where only this machine can reach them, unless the user chose an interface."""
+    names = {name for _, name in socket.if_nameindex()}
+    inward = next((name for name in ("lo", "lo0") if name in names), None)  # on Linux, on macOS
+    if inward:
+        for backend in ("GLOO", "NCCL"):
+            os.environ.setdefault(f"{backend}_SOCKET_IFNAME", inward)
 
 
 def run_to_end(command: Callable[[], None]) -> None:

@@ -1,48 +1,93 @@
-"""Several processes from one plain command, as torchrun starts them."""
+"""Several processes from one plain command, on this machine alone."""
 
 from __future__ import annotations
 
-import logging
 import os
+import signal
+import subprocess
 import sys
-import uuid
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from utils.distributed import STORE
 
 SECONDS_TO_SAVE = 600  # after a signal, before the processes are killed
+SECONDS_BETWEEN_LOOKS = 0.05
 
 
 def launch(script: str, arguments: list[str], processes: int) -> int:
-    """Runs a script in several processes on this machine.
+    """Runs a script in several processes on this machine; they meet in a file that only this user can open.
+
+    PyTorch's own launcher has them meet at a port that anybody who reaches the machine may write to.
 
     Returns:
         The exit code: 0, or that of the process that failed first; 128 + n after signal n.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // processes)))
-    logging.disable(logging.ERROR)  # the process itself says what is wrong
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=str(uuid.uuid4()),
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        shutdown_timeout=SECONDS_TO_SAVE,
-    )
+    threads = str(max(1, torch.get_num_threads() // processes))
+    with tempfile.TemporaryDirectory(prefix="meeting-") as folder:
+        environment = {"OMP_NUM_THREADS": threads, **os.environ, STORE: str(Path(folder) / "store")}
+        environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+        started: list[subprocess.Popen] = []
+        with _forwarding_signals(started) as came:
+            for number in range(processes):
+                own = {**environment, "RANK": str(number), "LOCAL_RANK": str(number)}
+                started.append(subprocess.Popen([sys.executable, "-u", script, *arguments], env=own))
+            code = _first_failure(started)
+            _end(started, ask=not came)
+    if came:
+        return 128 + came[0]
+    if code >= 0:
+        return code
+    number = next(n for n, process in enumerate(started) if process.returncode == code)
+    print(f"error: process {number} was ended by signal {-code}", file=sys.stderr)
+    return 128 - code
+
+
+@contextmanager
+def _forwarding_signals(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
+    """While entered, SIGINT and SIGTERM go on to the processes; yields the list of those that came."""
+    came: list[int] = []
+
+    def forward(number: int, frame: object) -> None:
+        came.append(number)
+        for process in processes:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        elastic_launch(config, sys.executable)("-u", script, *arguments)
-    except ChildFailedError as error:
-        number, failure = error.get_first_failure()
-        if failure.exitcode >= 0:
-            return failure.exitcode
-        print(f"error: process {number} was ended by signal {-failure.exitcode}", file=sys.stderr)
-        return 128 - failure.exitcode
-    except SignalException as error:
-        return 128 + error.sigval
+        yield came
     finally:
-        logging.disable(logging.NOTSET)
-    return 0
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first_failure(processes: list[subprocess.Popen]) -> int:
+    """Waits until one fails, or all have ended -> its exit code, or that of a signal as a negative number; 0."""
+    while True:
+        codes = [process.poll() for process in processes]
+        failed = [code for code in codes if code]
+        if failed:
+            return min(failed)  # of several at once the one that was killed took the others with it
+        if None not in codes:
+            return 0
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _end(processes: list[subprocess.Popen], ask: bool) -> None:
+    """Waits for those that still run, with `ask` after a SIGTERM to each; kills them if that takes long."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        if ask:
+            process.terminate()
+    end = time.monotonic() + SECONDS_TO_SAVE
+    for process in running:
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
