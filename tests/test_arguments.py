@@ -107,6 +107,13 @@ def test_a_device_that_is_not_here(monkeypatch):
     assert choose_device("auto").type in ("cpu", "mps") and choose_device("cpu").type == "cpu"
 
 
+def test_a_run_without_an_id_can_be_named():
+    options = parse_arguments(["--mode", "eval", "--id", "-2mix-only_depth-epoch2", "--seed", "3"])
+    assert options.id == "-2mix-only_depth-epoch2" and options.seed == 3
+    with pytest.raises(InputError, match="expected one argument"):
+        parse_arguments(["--id", "--seed", "3"])
+
+
 def test_run_names():
     published = parse_arguments(
         [

@@ -114,7 +114,7 @@ def test_the_report_of_an_evaluation(tree):
     assert result.returncode == 0, result.stderr
     summary = json.loads((run / "metrics.json").read_text())
     report = summary["conditioning"]
-    assert report["n"] == 3 and report["sdr"] == pytest.approx(summary["sdr"]) == pytest.approx(before["sdr"])
+    assert report["n"] == 6 and report["sdr"] == pytest.approx(summary["sdr"]) == pytest.approx(before["sdr"])
     assert report["recognition"]["n"] > 3 and set(report["recognition"]["confusion"]) == {
         "cello",
         "saxophone",

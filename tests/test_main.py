@@ -159,15 +159,15 @@ def test_evaluation_of_a_run(tree, run):
     result = main(root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0")
     assert result.returncode == 0, result.stderr
     summary, rows = metrics(run)
-    assert summary["n_mixtures"] == summary["n_scored"] == len(rows) == 3 and summary["list_val"] == "data/test.csv"
+    assert summary["n_mixtures"] == summary["n_scored"] == len(rows) == 6 and summary["list_val"] == "data/test.csv"
     for name in ("sdr", "sir", "sar", "sdr_mixture", "si_sdr", "si_sdr_mixture"):
-        assert summary[name] == pytest.approx(sum(float(row[name]) for row in rows) / 3)
+        assert summary[name] == pytest.approx(sum(float(row[name]) for row in rows) / 6)
         assert float(rows[0][name]) == pytest.approx((float(rows[0][f"{name}_1"]) + float(rows[0][f"{name}_2"])) / 2)
     assert summary["sdr_improvement"] == pytest.approx(summary["sdr"] - summary["sdr_mixture"])
     assert summary["bss_eval"] == "fast" and summary["unscored"] == []
-    assert sum(part["n"] for part in summary["per_pair"].values()) == 3
-    assert sum(part["n"] for part in summary["per_instrument"].values()) == 6
-    assert "SI-SDR" in result.stdout and "3 of 3 mixtures scored, 0 unscored" in result.stdout
+    assert sum(part["n"] for part in summary["per_pair"].values()) == 6
+    assert sum(part["n"] for part in summary["per_instrument"].values()) == 12
+    assert "SI-SDR" in result.stdout and "6 of 6 mixtures scored, 0 unscored" in result.stdout
     assert {"audio_1", "window_start_2", "frames_path_1", "frames_2", "instrument_1"} <= set(rows[0])
     again = main(root, "--mode", "eval", "--id", run.name, "--list_val", "data/test.csv", "--num_vis", "0")
     assert again.returncode == 0 and metrics(run) == (summary, rows)
@@ -319,6 +319,7 @@ def test_three_sources_two_frames_ratio_masks(tree):
 def test_four_sources_three_frames(tree):
     """More than the paper's; with three instruments at hand, two sources are of the same one."""
     options = ["--id", "four", "--num_mix", "4", "--num_frames", "3", "--distinct", "0", "--dup_trainset", "1"]
+    options += ["--list_val", "data/test.csv"]
     result = main(tree[0], *options, "--num_epoch", "1", "--num_val", "2", "--num_vis", "1")
     assert result.returncode == 0, result.stderr
     (folder,) = (tree[0] / "ckpt").glob("four-4mix-*-frames3stride1-*")

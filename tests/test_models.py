@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models import CRITERIA, ModelBuilder, SeparationNet, start_from_classifier
-from models.backend import choose_engine, import_minkowski, shells
+from models.backend import shells
 from models.minkowski_net import SparseResNet18Classifier
 from utils import checkpoint
 from utils.errors import InputError
@@ -73,24 +73,22 @@ def separation_net(vision):
 
 
 COPIED = {
-    "sound": lambda engine: ModelBuilder().build_sound("unet5", 4, ngf=2),
-    "label": lambda engine: ModelBuilder().build_vision("label", 4, num_labels=3),
-    "linear": lambda engine: ModelBuilder().build_synthesizer("linear", 4),
-    "bias": lambda engine: ModelBuilder().build_synthesizer("bias", 4),
-    "whole, labels": lambda engine: separation_net(ModelBuilder().build_vision("label", 4, num_labels=3)),
-    "vision": lambda engine: ModelBuilder().build_vision("sparseresnet18", 4, engine=engine),
-    "synchronised": lambda engine: SyncBatchNorm.convert_sync_batchnorm(COPIED["vision"](engine)),
-    "classifier": lambda engine: SparseResNet18Classifier(3, engine),
-    "whole": lambda engine: separation_net(COPIED["vision"](engine)),
+    "sound": lambda: ModelBuilder().build_sound("unet5", 4, ngf=2),
+    "label": lambda: ModelBuilder().build_vision("label", 4, num_labels=3),
+    "linear": lambda: ModelBuilder().build_synthesizer("linear", 4),
+    "bias": lambda: ModelBuilder().build_synthesizer("bias", 4),
+    "whole, labels": lambda: separation_net(ModelBuilder().build_vision("label", 4, num_labels=3)),
+    "vision": lambda: ModelBuilder().build_vision("sparseresnet18", 4),
+    "synchronised": lambda: SyncBatchNorm.convert_sync_batchnorm(COPIED["vision"]()),
+    "classifier": lambda: SparseResNet18Classifier(3),
+    "whole": lambda: separation_net(COPIED["vision"]()),
 }
 
 
 @pytest.mark.parametrize("name", COPIED)
-@pytest.mark.parametrize("backend", ["builtin", "minkowski"])
-def test_nets_are_copied_pickled_and_averaged(name, backend):
-    if backend == "minkowski" and import_minkowski() is None:
-        pytest.skip("MinkowskiEngine is not installed")
-    net = COPIED[name](choose_engine(backend, torch.device("cpu"))).eval()
+def test_nets_are_copied_pickled_and_averaged(name):
+    """With the built-in engine: MinkowskiEngine's own layers hold what cannot be."""
+    net = COPIED[name]().eval()
     averaged = torch.optim.swa_utils.AveragedModel(net)
     averaged.update_parameters(net)
     copies = [copy.deepcopy(net), pickle.loads(pickle.dumps(net)), averaged.module]

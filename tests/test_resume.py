@@ -116,7 +116,7 @@ def test_more_epochs(train, whole_run, tmp_path, capsys):
     assert train("--ckpt", "reference", "--resume", "1", "--num_epoch", "3") is None
     with pytest.raises(InputError, match=r"--num_epoch 3 \(now 2\)"):
         parsed = parse_arguments([*TINY, "--ckpt", "reference", "--num_epoch", "2"])
-        check_resumed({**vars(parsed), "num_epoch": 3}, parsed)
+        check_resumed({"format": FORMAT, "options": {**vars(parsed), "num_epoch": 3}}, parsed)
 
 
 def test_options_that_change_the_result_are_named(train, whole_run):

@@ -95,8 +95,8 @@ def music(channels=1, seconds=3.0, rate=RATE, seed=0):
 def test_one_window_is_what_the_evaluation_gives(separator, monkeypatch):
     """At the level of training; but the outermost frames and bins, half empty there, are kept whole."""
     net, mixture = separator.net, music()[:, :WINDOW]
-    voxels = [collate_clouds([separator.voxels("", *part)]) for part in CLOUDS]
-    voxels = [tuple(part.to(separator.device) for part in source) for source in voxels]
+    voxels = collate_clouds([separator.voxels("", *part) for part in CLOUDS])
+    voxels = tuple(part.to(separator.device) for part in voxels)
     with torch.no_grad():
         result = net(torch.from_numpy(mixture).to(separator.device), voxels)
         expected = net.apply_masks(result.spectrum, result.masks)[:, 0].cpu().numpy()

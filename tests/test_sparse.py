@@ -340,6 +340,8 @@ class HostWaits(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
         name = operation.overloadpacket.__name__
+        if name == "repeat_interleave" and (keywords or {}).get("output_size") is not None:
+            name = "repeat_interleave of known length"
         by_mask = name == "index" and any(i is not None and i.dtype == torch.bool for i in arguments[1])
         self.count += name in self.WAITING or by_mask
         return operation(*arguments, **(keywords or {}))

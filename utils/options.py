@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Collection
 from typing import NoReturn
 
@@ -10,10 +11,14 @@ from utils.errors import InputError
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Reports a wrong command line in one line, as everything else that a user can mend; no abbreviations."""
+    """Reports a wrong command line in one line, as everything else that a user can mend; no abbreviations.
+
+    A word that begins with a minus and a digit is a value and no option, like the name of a run without an id.
+    """
 
     def __init__(self, **settings) -> None:
         super().__init__(allow_abbrev=False, **settings)
+        self._negative_number_matcher = re.compile(r"-\d")
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; {self.prog} --help lists the options")

@@ -89,7 +89,7 @@ class KernelMap:
         place = torch.arange(len(in_rows), device=in_rows.device)
         place += table[0].repeat_interleave(table[1], output_size=len(in_rows))
         return tuple(
-            rows.new_full((len(counts) * longest,), fill).scatter_(0, place, rows).unflatten(0, (-1, longest))
+            rows.new_full((len(counts) * longest,), fill).scatter_(0, place, rows).view(len(counts), longest)
             for rows, fill in ((in_rows, len(self.source)), (out_rows, len(self.target)))
         )
 
