@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -143,7 +144,8 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
         keeper.save()
     if not state.epoch:
         remove_results(run)
-    write_config(run, options, device, sparse_engine=engine_name(engine))
+    describe = partial(write_config, run, options, device, sparse_engine=engine_name(engine))
+    describe()
 
     first_step = max((state.epoch - 1) * len(train_loader) + state.iteration, state.epoch)
     try:
@@ -165,6 +167,9 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
                     log.add_evaluation(epoch, summary, shown, read_cloud)
                     log.add_scores(epoch, "best", state.best_scores())
                 keeper.save()
+                if is_main() and not (run / "config.json").exists():
+                    say(f"{run}: the folder was emptied while the run was trained; what it needs is written again")
+                    describe()
                 if summary and is_main():
                     write_run_page(run)
     except Stopped:

@@ -85,9 +85,16 @@ def mixtures_together(options: dict) -> dict[str, int]:
 
 
 def find_run(options: argparse.Namespace) -> Path:
-    """The folder of the run to train or evaluate; to resume, that of the same run with fewer epochs if it has none."""
+    """The folder of the run to train or evaluate; to resume, that of the same run with fewer epochs if it has none.
+
+    Raises:
+        InputError: to evaluate, the folder would be `ckpt` itself, or one that holds it.
+    """
     if options.mode == "eval":
-        return Path(options.ckpt) / options.id
+        run = Path(options.ckpt) / options.id
+        if Path(options.ckpt).resolve().is_relative_to(run.resolve()):
+            raise InputError(f"--id {options.id}: expected the name of a folder in {options.ckpt}")
+        return run
     run = Path(options.ckpt) / run_name(options)
     if options.resume and not options.id and is_empty(run) and not is_empty(run.with_name(run.name[1:])):
         run = run.with_name(run.name[1:])  # what such a run was called before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 
 import pytest
@@ -19,7 +20,7 @@ from utils import checkpoint, files
 from utils.errors import InputError
 from utils.files import remove_leftovers
 from utils.lock import LOCK
-from utils.run_state import FORMAT
+from utils.run_state import FORMAT, RunState
 from utils.signals import Stopped, StopSignals
 
 
@@ -88,10 +89,19 @@ def test_killed_at_every_file(train, whole_run, tmp_path, monkeypatch, when):
     same(run_of(tmp_path / "killed"), whole_run)
 
 
-def test_the_best_weights_of_a_killed_run_belong_together(train, tiny_options, whole_run, monkeypatch):
+@pytest.mark.parametrize("history", ["missing", "of the epoch before, by a clock that was ahead"])
+def test_the_best_weights_of_a_killed_run_belong_together(train, tiny_options, whole_run, history):
     """Killed between two nets of an epoch, and evaluated before it is resumed."""
     best = {path.name: path.read_bytes() for path in whole_run.glob("*_best.pth")}
-    (whole_run / "history_latest.pth").unlink()
+    path = whole_run / "history_latest.pth"
+    if history == "missing":
+        path.unlink()
+    else:
+        content = torch.load(path, weights_only=True)
+        torch.save(
+            {part: {name: values[:-1] for name, values in curves.items()} for part, curves in content.items()}, path
+        )
+        os.utime(path, (2**32, 2**32))
     (whole_run / "sound_best.pth").write_bytes(b"of another epoch")
     (whole_run / "skipped.json").write_text("{}")
     last = torch.load(whole_run / "last.pth", weights_only=True)
@@ -190,6 +200,28 @@ def test_a_run_without_an_id_is_resumed_under_its_earlier_name(tmp_path):
     earlier.mkdir()
     (earlier / "last.pth").touch()
     assert find_run(options) == earlier
+
+
+def test_a_folder_that_is_deleted_while_it_is_trained_is_written_again(train, tmp_path, monkeypatch, capsys):
+    finish_epoch = RunState.finish_epoch
+
+    def delete_and_finish(self, summary):
+        if self.epoch == 1:
+            shutil.rmtree(tmp_path / "gone")
+        finish_epoch(self, summary)
+
+    monkeypatch.setattr(RunState, "finish_epoch", delete_and_finish)
+    train("--ckpt", "gone")
+    assert "the folder was emptied while the run was trained" in capsys.readouterr().out
+    found = {path.name for path in run_of(tmp_path / "gone").iterdir()}
+    assert {"config.json", "last.pth", "history_latest.pth", "vision_best.pth", "metrics.json"} <= found
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/..", "../.."])
+def test_what_is_evaluated_is_a_run_and_not_all_of_them(tmp_path, name):
+    (tmp_path / "ckpt" / "a").mkdir(parents=True)
+    with pytest.raises(InputError, match="--id .*: expected the name of a folder in"):
+        find_run(parse_arguments(["--mode", "eval", "--id", name, "--ckpt", str(tmp_path / "ckpt")]))
 
 
 def test_a_list_that_changed_is_told(train, whole_run, rows, tmp_path, capsys):

@@ -191,10 +191,16 @@ def write_outputs(run: Path, content: dict) -> None:
 
 @main_only
 def finish_outputs(run: Path) -> None:
-    """Writes what a killed process did not: the nets in `*_best.pth` then belong together."""
-    last, history = run / LAST, run / HISTORY
-    if last.exists() and (not history.exists() or history.stat().st_mtime_ns <= last.stat().st_mtime_ns):
-        write_outputs(run, checkpoint.load(last))
+    """Writes what a killed process did not: the nets in `*_best.pth` then belong together.
+
+    The history, which is written last, tells by what it holds whether that is so; clocks may be wrong.
+    """
+    if not (run / LAST).exists():
+        return
+    content = checkpoint.load(run / LAST)
+    written = checkpoint.load(run / HISTORY) if (run / HISTORY).exists() else None
+    if repr(written) != repr(content["state"]["history"]):  # as text, in which NaN equals itself
+        write_outputs(run, content)
 
 
 def best_epoch(run: Path) -> int:
