@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.audio import NotFiniteError, read_window, recording_length, recording_rate
+from dataset.audio import NotFiniteError, open_recording, read_window
 from dataset.captures import HEIGHTS_M, height_of
 from dataset.frames import frames_needed
 from dataset.index import IndexRow, parse_index
@@ -31,7 +32,8 @@ WARNINGS = (  # it works, but perhaps not as meant
 )
 SILENT = 1e-4  # a recording that never exceeds this, -80 dB of full scale, is silent
 CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 1e-3  # of full scale; share of samples there or above
-BLOCK = 2**20  # samples decoded at a time: memory does not grow with the recording
+PROBES, PROBE = 12, 2000  # places where a recording is read as training does, and samples read there
+SAME_SOUND = 1e-3  # what is read there may differ from what decoding from the beginning gives
 SAMPLED_FRAMES = 5  # read of each performer with clouds `sampled`
 
 
@@ -153,12 +155,18 @@ def check_recording(path: str, rate_hz: int, window: int) -> Recording:
         rate_hz, window: that it will be resampled to, and the samples a mixture takes at that rate.
     """
     try:
-        own_rate = recording_rate(path)
-        length = recording_length(path, own_rate)
-        peak, clipped = 0.0, 0
-        for start in range(0, length, BLOCK):
-            level = np.abs(read_window(path, start, min(BLOCK, length - start), own_rate))
-            peak, clipped = max(peak, float(level.max())), clipped + int((level >= CLIPPED_LEVEL).sum())
+        with open_recording(path) as recording:
+            own_rate, length = recording.rate_hz, recording.num_samples
+            peak, clipped, done, probes = 0.0, 0, 0, {}
+            for block in recording.blocks():
+                level = np.abs(block)
+                peak, clipped = max(peak, float(level.max())), clipped + int((level >= CLIPPED_LEVEL).sum())
+                probes |= _probes(block, done, length)
+                done += len(block)
+        for start, expected in probes.items():
+            found = read_window(path, start, len(expected), own_rate)
+            if np.abs(found - expected).max() > SAME_SOUND:
+                raise InputError(f"{path}: at {start / own_rate:.1f} s reading gives another sound than decoding all")
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "blake2b").hexdigest()
     except (InputError, OSError) as error:
@@ -167,13 +175,19 @@ def check_recording(path: str, rate_hz: int, window: int) -> Recording:
     problems = {}
     if peak <= SILENT:
         problems["silent recording"] = f"never louder than {peak:.1g} of full scale; its mixtures cannot be scored"
-    if recording_length(path, rate_hz) < window:
+    if math.ceil(length * rate_hz / own_rate) < window:
         problems["short recording"] = f"{length / own_rate:.2f} s, shorter than the window; it will be repeated"
     if own_rate != rate_hz:
         problems["other rate"] = f"{own_rate} Hz, not {rate_hz}; it will be resampled"
     if clipped > CLIPPED_SHARE * length:
         problems["clipped recording"] = f"{100 * clipped / length:.1f} % of its samples are at full scale"
     return Recording(length / own_rate, digest, [Finding(kind, path, reason) for kind, reason in problems.items()])
+
+
+def _probes(block: np.ndarray, begin: int, length: int) -> dict[int, np.ndarray]:
+    """What windows must hold that begin at some places of a recording, of those in a block that begins at `begin`."""
+    places = {int(place) for place in np.linspace(0, max(0, length - PROBE), PROBES)}
+    return {start: block[start - begin :][:PROBE] for start in places if begin <= start < begin + len(block)}
 
 
 def find_frames(folder: str, count: int) -> tuple[list[str], list[Finding]]:

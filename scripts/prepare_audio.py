@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.media import FORMATS, write_mono  # noqa: E402
+from dataset.extract import FORMATS, write_mono  # noqa: E402
 from utils.errors import InputError, WriteError, run_command  # noqa: E402
 from utils.options import ArgumentParser, whole  # noqa: E402
 from utils.parallel import mapper  # noqa: E402

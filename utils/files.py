@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import math
+import mmap
 import os
 import re
 import secrets
@@ -39,6 +40,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def identity(path: str | Path) -> tuple[str, int, int]:
+    """Path, size and modification time: what is remembered of a file holds as long as these are the same."""
+    status = os.stat(path)
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+@contextmanager
+def mapped(path: str | Path) -> Iterator[mmap.mmap]:
+    """A file's content, read where it is looked at; raises OSError, or ValueError if it is empty."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
 
 
 def remove_leftovers(folder: Path) -> None:
