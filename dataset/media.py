@@ -106,7 +106,7 @@ class MediaDecoder:
                 continue
             try:
                 decoded = packet.decode()
-            except av.InvalidDataError:
+            except av.FFmpegError:  # InvalidDataError, or an error of the codec itself
                 self.lost += 1
                 continue
             for frame in decoded:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from utils.errors import InputError, WriteError
 
+LONGEST_NAME = 255  # bytes, on most file systems
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\.\w+)?")
 
 
@@ -28,7 +29,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         WriteError: the folder cannot be written or the disk is full; what stood at `path` is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
+    temporary = path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -62,7 +63,20 @@ def remove_leftovers(folder: Path) -> None:
 
 def remove_leftovers_of(path: Path) -> None:
     """Removes the temporary files that killed writers of `path` left beside it; nobody may be writing it."""
-    _remove_temporary(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp*"))
+    _remove_temporary(path.parent.glob(f"{glob.escape(_temporary_stem(path))}.*.tmp*"))
+
+
+def _temporary_stem(path: Path) -> str:
+    """The beginning of a temporary name; that of a long name is shorter, so that the whole is not too long."""
+    rest = len(f"..{'0' * 16}.tmp") + len(os.fsencode(path.suffix))
+    return "." + cut_bytes(path.stem, LONGEST_NAME - rest)
+
+
+def cut_bytes(name: str, most: int) -> str:
+    """The beginning of a name that takes at most `most` bytes on disk, with no half of a letter at its end."""
+    while len(os.fsencode(name)) > most:
+        name = name[: -max(1, (len(os.fsencode(name)) - most) // 4)]
+    return name
 
 
 def _remove_temporary(paths: Iterable[Path]) -> None:
