@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 
 import av
 import numpy as np
 
 from utils.errors import InputError
-from utils.files import identity
+from utils.files import identity, is_utf8
 
 WHOLE_SHARE = 0.9  # of the length a header tells of: a file that ends before is truncated
 LOST_SHARE = 0.01  # of the packets that may be undecodable, or one: tags at the end of a file look like one
@@ -157,8 +157,10 @@ def _opened(path: str) -> Iterator[av.container.InputContainer]:
     try:
         if not os.path.getsize(path):
             raise InputError(f"{path}: cannot be read as audio (the file is empty)")
-        with av.open(f"file:{path}", metadata_errors="ignore", options=options) as container:
-            yield container
+        with ExitStack() as stack:
+            # PyAV takes no names but those of UTF-8; what it opens itself is read faster.
+            source = f"file:{path}" if is_utf8(path) else stack.enter_context(open(path, "rb"))
+            yield stack.enter_context(av.open(source, metadata_errors="ignore", options=options))
     except (av.FFmpegError, OSError) as error:
         reason = "no such file" if not os.path.exists(path) else error.strerror or error
         raise InputError(f"{path}: cannot be read as audio ({reason})") from error

@@ -35,7 +35,7 @@ class SoundFileDecoder:
 
     def __init__(self, path: str, source: str | FilePart, num_samples: int | None = None):
         with quiet_stderr():
-            file = soundfile.SoundFile(source)
+            file = soundfile.SoundFile(os.fsencode(source) if isinstance(source, str) else source)
         self.path, self._file, self.format = path, file, file.format
         self.rate_hz, self.num_channels = file.samplerate, file.channels
         self.num_samples = file.frames if num_samples is None else num_samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -32,7 +33,13 @@ class UnreadableError(InputError):
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError` or of a path's fault."""
+    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError` or of a path's fault.
+
+    Names that the terminal's or log's encoding has no letters for are printed with their codes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # neither closed nor replaced by a test
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(command())
     except InputError as error:

@@ -49,6 +49,15 @@ def identity(path: str | Path) -> tuple[str, int, int]:
     return str(path), status.st_size, status.st_mtime_ns
 
 
+def is_utf8(path: str | Path) -> bool:
+    """Whether a name is one of UTF-8, and not merely of bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @contextmanager
 def mapped(path: str | Path) -> Iterator[mmap.mmap]:
     """A file's content, read where it is looked at; raises OSError, or ValueError if it is empty."""
