@@ -105,8 +105,12 @@ def _without_sound(file: Path) -> str:
 
 
 def by_name(files: list[Path]) -> dict[str, list[Path]]:
-    """Files of one name but for folder and ending, what is surely audio or video first: one id is one recording."""
+    """Files of one name but for folder and ending, what is surely audio or video first: one id is one recording.
+
+    Names that are not UTF-8, as an index file is, have `_` in the place of what is not.
+    """
     groups: dict[str, list[Path]] = {}
     for file in files:
-        groups.setdefault(file.stem, []).append(file)
+        name = os.fsencode(file.stem).decode(errors="replace").replace("\N{REPLACEMENT CHARACTER}", "_")
+        groups.setdefault(name, []).append(file)
     return {stem: sorted(group, key=lambda file: file.suffix.lower() not in SOUNDING) for stem, group in groups.items()}

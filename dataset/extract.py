@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def _write(recording: Recording, temporary: Path, target: Path, rate_hz: int, ga
     """Writes the sound times `gain`; returns the sound's own peak."""
     peak = 0.0
     try:
-        file = soundfile.SoundFile(temporary, "w", rate_hz, channels=1, subtype=FORMATS[target.suffix[1:]])
+        file = soundfile.SoundFile(os.fsencode(temporary), "w", rate_hz, channels=1, subtype=FORMATS[target.suffix[1:]])
     except soundfile.LibsndfileError as error:
         raise WriteError(f"{target}: cannot be written at {rate_hz} Hz ({error.error_string})") from error
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,15 @@ NARROWEST_TICKS = 0.08  # of the axis
 
 def write_mp3(source: Path, target: Path) -> None:
     """Compresses a WAV file, whatever its length, rate and number of channels (more than two are averaged)."""
-    with soundfile.SoundFile(source) as file:
+    with soundfile.SoundFile(os.fsencode(source)) as file:
         rate_hz = next((rate for rate in MP3_RATES_HZ if rate >= file.samplerate), MP3_RATES_HZ[-1])
         channels = file.channels if file.channels <= 2 else 1
         blocks = (block.T for block in file.blocks(BLOCK, dtype="float32", always_2d=True))
         with soundfile.SoundFile(
-            *(target, "w", rate_hz, channels), format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_COMPRESSION
+            *(os.fsencode(target), "w", rate_hz, channels),
+            format="MP3",
+            subtype="MPEG_LAYER_III",
+            compression_level=MP3_COMPRESSION,
         ) as mp3:
             for block in resample(blocks, file.samplerate, rate_hz):
                 mixed = block if channels == len(block) else block.mean(axis=0, keepdims=True)

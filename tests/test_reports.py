@@ -339,6 +339,14 @@ def test_the_page_of_a_recording(stems, tmp_path, is_scene):
     assert all(path.exists() for path in files_of(page, data))
 
 
+def test_a_stem_called_mixture_does_not_replace_the_recording(stems, tmp_path):
+    named = {"mixture": stems["violin"], "recording": stems["cello"]}
+    page = write_recording_page(tmp_path / "report", tmp_path / "song.wav", named, {}, is_scene=False, about=[])
+    tracks = [track for group in page_data(page)["rows"][0]["media"]["groups"] for track in group["tracks"]]
+    assert [track["label"] for track in tracks] == ["recording of all", "mixture", "recording"]
+    assert len({track["file"] for track in tracks}) == 3
+
+
 def test_the_pictures_of_a_recording(stems, tmp_path):
     with open_recording(str(stems["violin"])) as recording:
         extremes, magnitudes = overview.measure(recording)
