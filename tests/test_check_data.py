@@ -13,7 +13,9 @@ import pytest
 import soundfile
 from conftest import ROOT, write_cloud
 
-from dataset.check import ERRORS, WARNINGS, Finding, Needs, check_cloud, check_data, check_recording, find_frames
+from dataset.check import Needs, check_cloud, check_data, find_frames
+from dataset.check_recordings import check_recording
+from dataset.findings import ERRORS, WARNINGS, Finding
 from dataset.index import IndexRow, write_index
 
 RATE = 11025

@@ -19,6 +19,8 @@ def resample(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator
         return
     stream, shape = None, ()
     for block in blocks:
+        if not block.size:
+            continue
         if stream is None:
             shape = block.shape[:-1]
             stream = soxr.ResampleStream(from_hz, to_hz, math.prod(shape), dtype="float32", quality="VHQ")
