@@ -11,15 +11,14 @@ import pytest
 import soundfile
 
 TONE = "tone.wav"
+PACKAGES = "sox libsox-fmt-mp3 lame ffmpeg flac vorbis-tools opus-tools shellcheck"
 
 
 def needs(*tools: str) -> None:
     """Skips the test, with a notice, where one of the programs is missing."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        pytest.skip(
-            f"needs {' '.join(missing)}: apt-get install sox libsox-fmt-mp3 lame ffmpeg flac vorbis-tools opus-tools"
-        )
+        pytest.skip(f"needs {' '.join(missing)}: apt-get install {PACKAGES}")
 
 
 def make(folder: Path, command: str) -> None:
