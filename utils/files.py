@@ -36,6 +36,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
+    except BrokenPipeError:  # of standard output, while this was written
+        raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
