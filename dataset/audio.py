@@ -41,7 +41,9 @@ class Recording:
         return self._decoder.lost
 
     def length_at(self, rate_hz: int) -> int:
-        """Samples of the recording at `rate_hz`."""
+        """Samples of the recording at `rate_hz`; raises InputError: it is too short for one."""
+        if 2 * self.num_samples * rate_hz < self.rate_hz:
+            raise too_short(self.path, rate_hz)
         return math.ceil(self.num_samples * rate_hz / self.rate_hz)
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -139,6 +141,11 @@ def read_window(path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
     """
     with open_recording(path) as recording:
         return recording.read(start, length, rate_hz, mono=True)[0]
+
+
+def too_short(path: str, rate_hz: int) -> InputError:
+    """The error of a recording that resampling leaves nothing of."""
+    return InputError(f"{path}: too short for one sample at {rate_hz} Hz")
 
 
 def cut_window(wave: np.ndarray, start: int, length: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +43,7 @@ def check_recording(path: str, rate_hz: int, window: int) -> CheckedRecording:
     try:
         with open_recording(path) as recording:
             own_rate, length = recording.rate_hz, recording.num_samples
+            taken = recording.length_at(rate_hz)
             heard = _Heard(length)
             sound = fingerprint(map(heard.add, recording.blocks()), own_rate)
         for start, expected in heard.probes.items():
@@ -60,7 +60,7 @@ def check_recording(path: str, rate_hz: int, window: int) -> CheckedRecording:
         problems["silent recording"] = (
             f"never louder than {heard.peak:.1g} of full scale; its mixtures cannot be scored"
         )
-    if math.ceil(length * rate_hz / own_rate) < window:
+    if taken < window:
         problems["short recording"] = f"{length / own_rate:.2f} s, shorter than the window; it will be repeated"
     if own_rate != rate_hz:
         problems["other rate"] = f"{own_rate} Hz, not {rate_hz}; it will be resampled"

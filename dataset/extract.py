@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from dataset.audio import Recording, open_recording
-from utils.errors import InputError, WriteError
+from dataset.audio import Recording, open_recording, too_short
+from utils.errors import WriteError
 from utils.files import replacing
 from utils.resampling import resample
 
@@ -66,10 +66,10 @@ def mono_blocks(recording: Recording, rate_hz: int) -> Iterator[np.ndarray]:
     Raises:
         InputError: as `Recording.read`, or it is too short for one sample.
     """
-    samples = 0
+    is_empty = True
     for block in resample(recording.blocks(), recording.rate_hz, rate_hz):
-        samples += len(block)
         if len(block):
+            is_empty = False
             yield block
-    if not samples:
-        raise InputError(f"{recording.path}: too short for one sample at {rate_hz} Hz")
+    if is_empty:
+        raise too_short(recording.path, rate_hz)

@@ -6,6 +6,7 @@ which says whether the difference between two neighbouring bands has grown since
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ from utils.resampling import resample
 
 Fingerprint = tuple[np.ndarray, np.ndarray]  # values [frames] uint32, and which of the frames are loud
 RATE_HZ = 5512
+LOWEST_RATE_HZ = 2000  # of a recording that has a fingerprint
 FRAME, HOP = 2048, 256  # samples
 EDGES_HZ = np.geomspace(300, 2000, 34)  # of 33 bands
 FLOOR = 1e-5  # of the loudest frame's energy: what is softer in a band is no sound
@@ -29,6 +31,9 @@ SAME = 0.6  # of the bits that would differ by chance, those that do in the same
 
 def fingerprint(blocks: Iterable[np.ndarray], rate_hz: int) -> Fingerprint:
     """Of a mono recording in blocks `[samples]`: 32 bits for each frame, and whether it is loud enough to tell."""
+    if rate_hz < LOWEST_RATE_HZ:
+        deque(blocks, maxlen=0)
+        return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=bool)
     bands = np.concatenate(
         [np.zeros((0, len(EDGES_HZ) - 1)), *map(_bands, _frames(resample(blocks, rate_hz, RATE_HZ)))]
     )
