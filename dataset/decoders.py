@@ -66,7 +66,8 @@ def decoded_blocks(decoder: Decoder) -> Iterator[np.ndarray]:
 def truncated(decoder: Decoder) -> InputError:
     """The error of a file that holds fewer samples than it says."""
     return InputError(
-        f"{decoder.path}: ends before the {decoder.num_samples} samples its header tells of; the file is truncated or damaged"
+        f"{decoder.path}: ends before the {decoder.num_samples} samples its header tells of; the file is truncated or "
+        "damaged"
     )
 
 
