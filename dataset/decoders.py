@@ -92,10 +92,13 @@ def _choose(path: str) -> Decoder:
 def _content(path: str) -> tuple[str, int]:
     """What a file looks like behind its ID3v2 tags, and how many bytes those take."""
     try:
-        with mapped(path) as data:
-            offset = after_tags(data, 0)
-            start = data[offset : offset + 4]
-    except (OSError, ValueError):  # missing or empty, which opening it says
+        with open(path, "rb") as file:
+            start, offset = file.read(4), 0
+        if start[:3] == b"ID3":
+            with mapped(path) as data:
+                offset = after_tags(data, 0)
+                start = data[offset : offset + 4]
+    except OSError:  # which opening it says
         return "", 0
     kinds = {b"fLaC": "flac", b"OggS": "ogg", b"RIFX": "rifx"}
     if start in kinds:
