@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import soundfile
 
+from dataset.flac import COUNT, find_flac_links, is_cut_out, with_count
 from dataset.media import MediaDecoder
 from dataset.mpeg import after_tags
 from dataset.mpeg_file import MpegDecoder, mpeg_layout
@@ -20,7 +21,6 @@ from utils.errors import InputError
 from utils.files import identity, mapped
 
 BLOCK = 2**20  # samples that `decoded_blocks` decodes at a time
-FLAC_COUNT = 21  # bytes from the beginning of a FLAC file to its number of samples, of 36 bits
 
 
 class Decoder(Protocol):
@@ -108,11 +108,13 @@ def _content(path: str) -> tuple[str, int]:
 
 def _by_libsndfile(path: str, kind: str, offset: int) -> Decoder:
     """Raises what libsndfile does where it cannot read the file, and InputError."""
-    if kind == "ogg":
-        links = _links(*identity(path))
-        if links != ((0, os.path.getsize(path)),):
-            return ChainDecoder(path, [SoundFileDecoder(path, FilePart(path, *link)) for link in links])
+    links = _links(*identity(path), kind, offset)
+    if len(links) > 1 or kind == "ogg" and links != ((0, os.path.getsize(path)),):
+        parts = [SoundFileDecoder(path, FilePart(path, *link)) for link in links]
+        return ChainDecoder(path, parts) if all(part.is_exact for part in parts) else MediaDecoder(path)
     source: str | FilePart = path
+    if kind == "flac" and not links:
+        return MediaDecoder(path)
     if kind == "flac" and offset:  # libsndfile does not find its way in it
         source = FilePart(path, offset)
     elif kind == "rifx":
@@ -133,14 +135,21 @@ def _by_libsndfile(path: str, kind: str, offset: int) -> Decoder:
             raise
         return SoundFileDecoder(path, path, _count(*identity(path)))  # of free format, which libav does not know
     if kind == "flac" and decoder.num_samples == UNKNOWN:
-        return SoundFileDecoder(path, FilePart(path, offset, head=_counted_flac(path, offset, by_libav.num_samples)))
+        with mapped(path) as data:
+            head = with_count(data[offset : offset + COUNT + 5], by_libav.num_samples)
+        return SoundFileDecoder(path, FilePart(path, offset, head=head))
     return by_libav
 
 
 @lru_cache(4096)
-def _links(path: str, size: int, modified_ns: int) -> tuple[tuple[int, int], ...]:
+def _links(path: str, size: int, modified_ns: int, kind: str, offset: int) -> tuple[tuple[int, int], ...]:
+    """Begin and end of the recordings that are joined in a file; none in what libsndfile does not find its way in."""
+    if kind not in ("ogg", "flac"):
+        return ((0, size),)
     with mapped(path) as data:
-        return tuple(find_links(data))
+        if kind == "ogg":
+            return tuple(find_links(data))
+        return () if is_cut_out(data, offset) else tuple(find_flac_links(data, offset))
 
 
 @lru_cache(4096)
@@ -151,16 +160,6 @@ def _count(path: str, size: int, modified_ns: int) -> int:
         count += block
     decoder.close()
     return count
-
-
-def _counted_flac(path: str, offset: int, num_samples: int) -> bytes:
-    """The beginning of a FLAC file with its number of samples filled in, which is 0 where it was written to a pipe."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        head = bytearray(file.read(FLAC_COUNT + 5))
-    head[FLAC_COUNT] = head[FLAC_COUNT] & 0xF0 | num_samples >> 32
-    head[FLAC_COUNT + 1 :] = (num_samples & 0xFFFFFFFF).to_bytes(4, "big")
-    return bytes(head)
 
 
 def _failure(path: str, error: Exception) -> InputError:

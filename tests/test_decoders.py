@@ -53,6 +53,10 @@ MADE = [
     ("mp3.wav", f"ffmpeg -v error -i {TONE} -c:a libmp3lame mp3.wav", MediaDecoder),
     ("vbr_mp3.wav", f"ffmpeg -v error -i {TONE} -c:a libmp3lame -q:a 6 vbr_mp3.wav", MediaDecoder),
     ("piped.flac", f"ffmpeg -v error -i {TONE} -f flac - | cat >piped.flac", SoundFileDecoder),
+    ("cut.flac", f"flac -s {TONE} -o a.flac && ffmpeg -v error -ss 2 -i a.flac -c copy cut.flac", MediaDecoder),
+    ("cut.mp3", f"lame --quiet -V 4 {TONE} a.mp3 && ffmpeg -v error -ss 2 -i a.mp3 -c copy cut.mp3", MpegDecoder),
+    ("cut.ogg", f"oggenc -Q {TONE} -o a.ogg && ffmpeg -v error -ss 2 -i a.ogg -c copy cut.ogg", SoundFileDecoder),
+    ("flac.ogg", f"ffmpeg -v error -i {TONE} -c:a flac flac.ogg", MediaDecoder),
     ("piped.ogg", f"ffmpeg -v error -i {TONE} -c:a libvorbis -f ogg - | cat >piped.ogg", SoundFileDecoder),
     ("enc.ogg", f"oggenc -Q -q 4 {TONE} -o enc.ogg", SoundFileDecoder),
     ("enc.opus", f"opusenc --quiet {TONE} enc.opus", SoundFileDecoder),
@@ -166,6 +170,16 @@ def test_cover_art_does_not_count(tmp_path):
     expected = recording_length(str(tmp_path / "a.mp3"), RATE)
     (tmp_path / "a.mp3").write_bytes(id3(2_000_000, b"picture") + content)
     assert recording_length(str(tmp_path / "a.mp3"), RATE) == expected
+
+
+def test_two_flac_files_joined(tmp_path):
+    waves = [write_tone(tmp_path / TONE, seconds) for seconds in (3.0, 1.0)]
+    parts = []
+    for wave in waves:
+        soundfile.write(tmp_path / "a.flac", wave, 44100)
+        parts.append((tmp_path / "a.flac").read_bytes())
+    (tmp_path / "a.flac").write_bytes(id3(300) + parts[0] + id3(5000) + parts[1])
+    np.testing.assert_allclose(check_windows(tmp_path / "a.flac").T, np.concatenate(waves), atol=1e-4)
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
