@@ -12,9 +12,10 @@ import soundfile
 from dataset.audio import Recording, open_recording, too_short
 from utils.errors import WriteError
 from utils.files import replacing
-from utils.resampling import resample
+from utils.resampling import pieces, resample
 
 FORMATS = {"flac": "PCM_16", "wav": "PCM_16", "mp3": "MPEG_LAYER_III", "ogg": "VORBIS"}
+PIECE = 2**16  # samples that are encoded at a time: libsndfile's Vorbis has them on the stack
 FULL_SCALE = 1 - 2**-15  # the largest sample of 16 bits
 
 
@@ -50,7 +51,7 @@ def _write(recording: Recording, temporary: Path, target: Path, rate_hz: int, ga
         raise WriteError(f"{target}: cannot be written at {rate_hz} Hz ({error.error_string})") from error
     try:
         with file:
-            for block in mono_blocks(recording, rate_hz):
+            for block in pieces(mono_blocks(recording, rate_hz), PIECE):
                 peak = max(peak, float(np.abs(block).max()))
                 file.write(block * np.float32(gain))
     except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written

@@ -69,6 +69,14 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["flac", "wav", "mp3", "ogg"])
+def test_long_recordings_at_a_higher_rate(tmp_path, ending):
+    """A block of them, encoded at once, would be too large for libsndfile's Vorbis."""
+    soundfile.write(tmp_path / "a.wav", sound(8000, 1, seconds=100), 8000)
+    write_mono(str(tmp_path / "a.wav"), tmp_path / f"b.{ending}", 48000)
+    assert soundfile.info(tmp_path / f"b.{ending}").duration == pytest.approx(100, abs=0.1)
+
+
+@pytest.mark.parametrize("ending", ["flac", "wav", "mp3", "ogg"])
 def test_command(tmp_path, monkeypatch, capfd, ending):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     soundfile.write(tmp_path / "in" / "one.wav", sound(48000), 48000)

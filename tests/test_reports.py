@@ -14,7 +14,9 @@ import soundfile
 import torch
 from conftest import write_cloud
 from demo_data import voices
+from media_files import SECONDS, sound, write_media
 from PIL import Image
+from tools import without_first_frame
 
 from dataset.audio import open_recording
 from dataset.eval_list import describe
@@ -270,6 +272,16 @@ def test_sounds_are_compressed(tmp_path, rate, channels):
     spectrum = np.abs(np.fft.rfft(sound[:, 0]))
     assert np.argmax(spectrum) * out_rate / len(sound) == pytest.approx(440, abs=2)
     assert (tmp_path / "a.mp3").stat().st_size < 0.3 * (tmp_path / "a.wav").stat().st_size
+
+
+def test_sounds_of_any_format_are_compressed(tmp_path):
+    """As recordings are read, not as their headers tell."""
+    write_media(tmp_path / "a.m4a", video=False)
+    soundfile.write(tmp_path / "b.mp3", sound(44100), 44100, bitrate_mode="VARIABLE")
+    (tmp_path / "b.mp3").write_bytes(without_first_frame((tmp_path / "b.mp3").read_bytes()))
+    for name in ("a.m4a", "b.mp3"):
+        write_mp3(tmp_path / name, tmp_path / "out.mp3")
+        assert soundfile.info(tmp_path / "out.mp3").duration == pytest.approx(SECONDS, abs=0.1)
 
 
 def test_clouds_are_scripts(tmp_path):

@@ -29,6 +29,13 @@ def resample(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator
         yield _rows(stream.resample_chunk(np.zeros((0, math.prod(shape)), dtype=np.float32), last=True), shape)
 
 
+def pieces(blocks: Iterable[np.ndarray], most: int) -> Iterator[np.ndarray]:
+    """The same signal in blocks `[..., n]` of at most `most` samples."""
+    for block in blocks:
+        for start in range(0, block.shape[-1], most):
+            yield block[..., start : start + most]
+
+
 def fit(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
     """The same blocks `[..., n]`, cut or followed by zeros so that they hold `length` samples in all."""
     done, shape = 0, ()
