@@ -23,6 +23,7 @@ QUIET = 1e-4  # of the loudest frame's energy: softer frames say nothing
 STEP = 0.05  # a change of the level, in powers of ten, that sets a bit
 MOST_ALIKE = 24  # places with one value, in all recordings; more of them tell nothing apart
 LEAST_VOTES = 4  # places with one value, at one shift, that make it worth to compare two recordings
+MOST_FRAMES = 2**20  # of a recording, 13 hours; and recordings
 SHIFTS = 3  # of two recordings that are tried
 LEAST_FRAMES, STRETCH = 20, 128  # frames compared at least, and those of a stretch, 1 s and 6 s
 LEAST_CHANGE = 0.02  # share of bits that differ by chance: below it a sound changes too little to be known
@@ -78,9 +79,9 @@ def same_sounds(prints: list[Fingerprint], groups: list[int]) -> list[tuple[int,
 
 def _candidates(prints: list[Fingerprint], groups: np.ndarray) -> list[tuple[int, int, int]]:
     """Pairs of recordings in which rare values begin alike at one shift, several times, and their likeliest shifts."""
-    begins = [np.flatnonzero(loud[1:] & (values[1:] != values[:-1])) + 1 for values, loud in prints]
+    begins = [np.flatnonzero(loud[1:] & (v[1:] != v[:-1])).astype(np.int32) + 1 for v, loud in prints]
     number = np.repeat(np.arange(len(prints)), [len(places) for places in begins])
-    place = np.concatenate([np.zeros(0, dtype=int), *begins])
+    place = np.concatenate([np.zeros(0, dtype=np.int32), *begins])
     value = np.concatenate(
         [np.zeros(0, dtype=np.uint32), *(p[0][places] for p, places in zip(prints, begins, strict=True))]
     )
@@ -89,18 +90,19 @@ def _candidates(prints: list[Fingerprint], groups: np.ndarray) -> list[tuple[int
     _, inverse, counts = np.unique(value, return_inverse=True, return_counts=True)
     rare = counts[inverse] <= MOST_ALIKE
     number, place, value = number[rare], place[rare], value[rare]
-    votes = []
+    votes = [np.zeros(0, dtype=np.int64)]  # a pair and its shift, packed into one number
     for step in range(1, min(MOST_ALIKE, len(value))):
-        alike = (value[step:] == value[:-step]) & (groups[number[step:]] != groups[number[:-step]])
-        first, second = np.flatnonzero(alike), np.flatnonzero(alike) + step
-        pairs = np.stack([number[first], number[second], place[second] - place[first]], axis=1)
-        votes += [pairs, pairs + [0, 0, 1]]  # frames of one may lie between those of the other
-    if not any(map(len, votes)):
-        return []
-    found, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
-    found, counts = found[counts >= LEAST_VOTES], counts[counts >= LEAST_VOTES]
+        first = np.flatnonzero((value[step:] == value[:-step]) & (groups[number[step:]] != groups[number[:-step]]))
+        second = first + step
+        shift = place[second].astype(np.int64) - place[first] + MOST_FRAMES
+        packed = (number[first] * MOST_FRAMES + number[second]) * (2 * MOST_FRAMES) + shift
+        votes += [packed, packed + 1]  # frames of one may lie between those of the other
+    packed, counts = np.unique(np.concatenate(votes), return_counts=True)
+    packed, counts = packed[counts >= LEAST_VOTES], counts[counts >= LEAST_VOTES]
+    pairs, shift = np.divmod(packed[np.argsort(-counts, kind="stable")], 2 * MOST_FRAMES)
+    found = np.stack([*np.divmod(pairs, MOST_FRAMES), shift - MOST_FRAMES], axis=1)
     shifts: dict[tuple[int, int], list[int]] = {}
-    for one, other, shift in found[np.argsort(-counts, kind="stable")].tolist():
+    for one, other, shift in found.tolist():
         shifts.setdefault((one, other), []).append(shift)
     return [(*pair, shift) for pair, several in shifts.items() for shift in several[:SHIFTS]]
 

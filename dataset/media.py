@@ -115,7 +115,8 @@ class MediaDecoder:
     def _block(self, frame: av.AudioFrame) -> np.ndarray:
         block = _samples(frame)
         if block.shape[1] != self.num_channels:  # they change within the file
-            block = np.repeat(block.mean(axis=1, keepdims=True), self.num_channels, axis=1)
+            with np.errstate(over="ignore", invalid="ignore"):  # not finite then, which is refused
+                block = np.repeat(block.mean(axis=1, keepdims=True), self.num_channels, axis=1)
         return block
 
     def _restart(self) -> None:
