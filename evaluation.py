@@ -12,11 +12,13 @@ from dataset.eval_list import describe
 from dataset.frames import draw_frames
 from dataset.index import read_index
 from dataset.loader import BatchLoader
+from dataset.music import SourceDraw
 from dataset.points import load_voxels
 from models import SeparationNet
 from models.separation_net import Separation
 from utils.conditioning import Conditioning, format_conditioning
 from utils.distributed import from_main, gathered, is_main, share_buffers
+from utils.files import LONGEST_NAME, cut_bytes
 from utils.metrics import Scores, score
 from utils.progress import Progress, say
 from utils.results import EvaluationTable, replacing_visuals
@@ -89,8 +91,7 @@ def separate_and_score(
             index = batch.indices[b]
             table.add({"index": index, **describe(draws, options.audLen, options.audRate)}, scores[b])
             if index < max(options.num_vis, num_logged):
-                names = "+".join(f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
-                name = f"{index:04d}_{names}"
+                name = folder_name(index, draws)
                 one = show(model, batch, result, estimates, b, options.audRate)
                 if index < options.num_vis and is_main():
                     write_separation(visuals / name, one)
@@ -98,6 +99,13 @@ def separate_and_score(
                     shown[name] = one
     table.left_out = loader.left_out
     return table, shown, conditioning
+
+
+def folder_name(index: int, draws: list[SourceDraw]) -> str:
+    """`0000_<instrument>-<recording>+...`: what a mixture's folder is called, no longer than a name on disk may be."""
+    each = (LONGEST_NAME - len("0000_")) // len(draws) - 1
+    names = (f"{draw.row.instrument}-{Path(draw.row.audio_path).stem[:40]}" for draw in draws)
+    return f"{index:04d}_{'+'.join(cut_bytes(name, each) for name in names)}"
 
 
 def joined_shares(

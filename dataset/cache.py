@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from dataset.audio import cut_window, read_window, recording_length
+from dataset.audio import cut_window, open_recording, read_window, recording_length
 from dataset.meshes import read_surface
 from dataset.points import read_points
 from utils.errors import InputError, WriteError
@@ -128,10 +128,11 @@ def _write_header(file: BinaryIO, *arrays: tuple[str, str, tuple[int, ...]]) -> 
 
 
 def _write_recording(file: BinaryIO, path: str, rate_hz: int) -> None:
-    length = recording_length(path, rate_hz)
-    _write_header(file, ("wave", "<f4", (length,)))
-    for start in range(0, length, BLOCK):
-        file.write(read_window(path, start, min(BLOCK, length - start), rate_hz).tobytes())
+    with open_recording(path) as recording:
+        length = recording.length_at(rate_hz)
+        _write_header(file, ("wave", "<f4", (length,)))
+        for start in range(0, length, BLOCK):
+            file.write(recording.read(start, min(BLOCK, length - start), rate_hz, mono=True).tobytes())
 
 
 def _write_surface(file: BinaryIO, path: str) -> None:

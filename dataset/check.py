@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -12,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.audio import NotFiniteError, read_window, recording_length, recording_rate
 from dataset.captures import HEIGHTS_M, height_of
+from dataset.check_recordings import CheckedRecording, alike_recordings, check_recording
+from dataset.findings import ERRORS, WARNINGS, Finding, reason_of
 from dataset.frames import frames_needed
 from dataset.index import IndexRow, parse_index
 from dataset.points import read_points, voxelise
@@ -21,32 +21,7 @@ from utils.errors import InputError
 from utils.parallel import mapper
 from utils.progress import Progress
 
-ERRORS = (  # training or evaluation would stop, or its scores would mean nothing
-    *("wrong row", "unreadable recording", "NaN in recording", "missing frames", "unreadable cloud"),
-    *("too few frames", "too few instruments", "shared recording", "shared performer"),
-)
-WARNINGS = (  # it works, but perhaps not as meant
-    *("silent recording", "short recording", "other rate", "clipped recording"),
-    *("cloud without colours", "implausible height"),
-)
-SILENT = 1e-4  # a recording that never exceeds this, -80 dB of full scale, is silent
-CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 1e-3  # of full scale; share of samples there or above
-BLOCK = 2**20  # samples decoded at a time: memory does not grow with the recording
 SAMPLED_FRAMES = 5  # read of each performer with clouds `sampled`
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong with the file or line at `path`, which the named lists lead to; kind: of ERRORS or WARNINGS."""
-
-    kind: str
-    path: str
-    reason: str
-    lists: tuple[str, ...] = ()
-
-    @property
-    def is_error(self) -> bool:
-        return self.kind in ERRORS
 
 
 @dataclass(frozen=True)
@@ -76,15 +51,6 @@ class ListSummary:
     frames: int
     instruments: dict[str, int]
     problems: Counter = field(default_factory=Counter)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What was read of a recording: its length, a digest of its bytes ('' if unreadable), what is wrong with it."""
-
-    seconds: float
-    digest: str
-    findings: list[Finding]
 
 
 def check_data(lists: dict[str, str | Path], needs: Needs, workers: int = 1) -> tuple[list[ListSummary], list[Finding]]:
@@ -122,8 +88,8 @@ def check_data(lists: dict[str, str | Path], needs: Needs, workers: int = 1) -> 
         findings += [replace(found, lists=by_audio[path]) for found in recording.findings]
     for path, found_there in clouds.items():
         findings += [replace(found, lists=by_folder[to_read[path]]) for found in found_there]
-    findings += shared_between(by_audio, lambda path: recordings[path].digest, "recording")
-    findings += shared_between(by_folder, os.path.realpath, "performer")
+    findings += shared_between(by_audio, alike_recordings(recordings, by_audio), "recording")
+    findings += shared_between(by_folder, {path: (os.path.realpath(path), "") for path in by_folder}, "performer")
 
     order = {kind: place for place, kind in enumerate(ERRORS + WARNINGS)}
     findings.sort(key=lambda found: (order[found.kind], found.path))
@@ -144,36 +110,6 @@ def check_rows(path: str | Path, rows: list[IndexRow], name: str, needs: Needs) 
         reason = f"holds {len(instruments)} instrument(s) ({', '.join(instruments)}), --num_mix needs {needs.num_mix}"
         findings.append(Finding("too few instruments", str(path), reason, (name,)))
     return findings
-
-
-def check_recording(path: str, rate_hz: int, window: int) -> Recording:
-    """Decodes a recording from end to end, at its own rate.
-
-    Args:
-        rate_hz, window: that it will be resampled to, and the samples a mixture takes at that rate.
-    """
-    try:
-        own_rate = recording_rate(path)
-        length = recording_length(path, own_rate)
-        peak, clipped = 0.0, 0
-        for start in range(0, length, BLOCK):
-            level = np.abs(read_window(path, start, min(BLOCK, length - start), own_rate))
-            peak, clipped = max(peak, float(level.max())), clipped + int((level >= CLIPPED_LEVEL).sum())
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "blake2b").hexdigest()
-    except (InputError, OSError) as error:
-        kind = "NaN in recording" if isinstance(error, NotFiniteError) else "unreadable recording"
-        return Recording(0.0, "", [Finding(kind, path, _reason(error, path))])
-    problems = {}
-    if peak <= SILENT:
-        problems["silent recording"] = f"never louder than {peak:.1g} of full scale; its mixtures cannot be scored"
-    if recording_length(path, rate_hz) < window:
-        problems["short recording"] = f"{length / own_rate:.2f} s, shorter than the window; it will be repeated"
-    if own_rate != rate_hz:
-        problems["other rate"] = f"{own_rate} Hz, not {rate_hz}; it will be resampled"
-    if clipped > CLIPPED_SHARE * length:
-        problems["clipped recording"] = f"{100 * clipped / length:.1f} % of its samples are at full scale"
-    return Recording(length / own_rate, digest, [Finding(kind, path, reason) for kind, reason in problems.items()])
 
 
 def find_frames(folder: str, count: int) -> tuple[list[str], list[Finding]]:
@@ -197,7 +133,7 @@ def check_cloud(path: str, voxel_size_m: float) -> list[Finding]:
         xyz, rgb = read_points(path)
         voxelise(xyz, xyz, voxel_size_m)
     except InputError as error:
-        return [Finding("unreadable cloud", path, _reason(error, path))]
+        return [Finding("unreadable cloud", path, reason_of(error, path))]
     findings = []
     if rgb is None:
         findings.append(Finding("cloud without colours", path, "no red, green, blue; use --rgbs_feature 0"))
@@ -209,16 +145,17 @@ def check_cloud(path: str, voxel_size_m: float) -> list[Finding]:
 
 
 def shared_between(
-    lists_of: dict[str, tuple[str, ...]], identity: Callable[[str], str], what: str
+    lists_of: dict[str, tuple[str, ...]], alike: dict[str, tuple[str, str]], what: str
 ) -> Iterable[Finding]:
-    """Findings of what several lists hold: paths with the same `identity` are one recording or performer."""
+    """Findings of what several lists hold; `alike`: path -> (the same for all that are one, why)."""
     groups = defaultdict(list)
     for path in lists_of:
-        groups[identity(path) or os.path.realpath(path)].append(path)
+        groups[alike[path][0]].append(path)
     for paths in groups.values():
         lists = tuple(dict.fromkeys(name for path in paths for name in lists_of[path]))
         if len(lists) > 1:
-            names = f" (also {', '.join(paths[1:])})" if len(paths) > 1 else ""
+            others = ", ".join(path + (f": {alike[path][1]}" if alike[path][1] else "") for path in paths[1:])
+            names = f" (also {others})" if others else ""
             reason = f"in the lists {' and '.join(lists)}{names}: scores need {what}s that were not trained on"
             yield Finding(f"shared {what}", paths[0], reason, lists)
 
@@ -247,17 +184,12 @@ def _read(paths: list[str], check: Callable[[str], object], label: str, mapped: 
 
 
 def _wrong_row(path: str | Path, error: InputError, name: str) -> Finding:
-    number, _, reason = _reason(error, path, separator=":").partition(": ")
+    number, _, reason = reason_of(error, path, separator=":").partition(": ")
     return Finding("wrong row", f"{path}:{number}", reason, (name,))
 
 
-def _reason(error: Exception, path: str | Path, separator: str = ": ") -> str:
-    """The message of an error without the path it begins with, in one line."""
-    return " ".join(str(error).removeprefix(f"{path}{separator}").split())
-
-
 def _summary(
-    name: str, path: str | Path, rows: list[IndexRow], recordings: dict[str, Recording], findings: list[Finding]
+    name: str, path: str | Path, rows: list[IndexRow], recordings: dict[str, CheckedRecording], findings: list[Finding]
 ) -> ListSummary:
     counts: dict[str, int] = {}
     for row in rows:

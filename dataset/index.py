@@ -12,7 +12,11 @@ from pathlib import Path
 from utils.errors import InputError
 from utils.files import replacing
 
-INSTRUMENT_ALIASES = {"sax": "saxophone"}
+INSTRUMENT_ALIASES = {  # names of the reference's scripts, of MUSIC and of Solos
+    "sax": "saxophone",
+    "acoustic_guitar": "guitar",
+    "double_bass": "doublebass",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class IndexRow:
 
     @property
     def instrument(self) -> str:
-        """The name of the recording's folder; `sax` and `saxophone` are one."""
+        """The name of the recording's folder; `sax` and `saxophone` are one, and so on."""
         return instrument_name(Path(self.audio_path).parent.name)
 
     def frame_path(self, frame: int) -> str:

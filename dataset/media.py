@@ -1,111 +1,154 @@
-"""Any audio or video file that libav reads -> its sound, mono at one rate, block by block."""
+"""Any audio or video file that libav reads -> its sound, block by block from the beginning."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import chain
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 
 import av
 import numpy as np
-import soundfile
 
-from utils.errors import InputError, WriteError
-from utils.files import replacing
-from utils.resampling import resample
+from utils.errors import InputError
+from utils.files import identity, is_utf8
 
-FORMATS = {"flac": "PCM_16", "wav": "PCM_16", "mp3": "MPEG_LAYER_III", "ogg": "VORBIS"}
-WHOLE_SHARE = 0.9  # of the length a header tells of, which is an estimate in some formats
-
-
-def write_mono(source: str, target: Path, rate_hz: int) -> None:
-    """Writes the sound of a file as `target`, mono at `rate_hz`, in the format (of `FORMATS`) its name ends in.
-
-    Raises:
-        InputError: as `mono_blocks`, or `target` cannot be written (WriteError).
-    """
-    subtype = FORMATS[target.suffix.removeprefix(".")]
-    blocks = mono_blocks(source, rate_hz)
-    first = next(blocks)  # nothing is made of a file that cannot be read
-    with replacing(target) as temporary:
-        temporary.touch()  # soundfile would not say why a file cannot be made
-        try:
-            file = soundfile.SoundFile(temporary, "w", rate_hz, channels=1, subtype=subtype)
-        except soundfile.LibsndfileError as error:
-            raise WriteError(f"{target}: cannot be written at {rate_hz} Hz ({error.error_string})") from error
-        try:
-            with file:
-                file.write(first)
-                for block in blocks:
-                    file.write(block)
-        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written
-            raise WriteError(f"{target}: cannot be written to its end; is the disk full?") from error
+WHOLE_SHARE = 0.9  # of the length a header tells of: a file that ends before is truncated
+LOST_SHARE = 0.01  # of the packets that may be undecodable, or one: tags at the end of a file look like one
+ESTIMATED = {"aac", "ac3", "dts", "eac3", "loas", "mp3", "mpeg"}  # formats whose length libav guesses by the bit rate
+KEPT_S = 60  # of what was decoded last is kept, for reads that go back a little
 
 
-def mono_blocks(path: str, rate_hz: int) -> Iterator[np.ndarray]:
-    """The sound of a file, its first audio track, as blocks `[samples]` float32 at `rate_hz`; channels are averaged.
+class MediaDecoder:
+    """The first audio track of a file; reading at a place decodes all before it.
 
-    Joined they equal `dataset.audio.read_window` of the whole recording. Memory does not grow with the file.
+    Attributes:
+        rate_hz, num_channels: of the track.
+        num_samples: what a full decode gives; the first use decodes the file.
+        lost: packets of the blocks given out so far that could not be decoded, which are left out.
 
     Raises:
-        InputError: the file is missing, broken, truncated or holds no sound, or NaN or infinite samples.
+        InputError: the file is missing, broken or holds no sound.
     """
-    with _opened(path) as container:
+
+    def __init__(self, path: str):
+        self.path, self.lost = path, 0
+        with _opened(path) as container:
+            frame = next((frame for _, frame in self._frames(container) if frame is not None), None)
+        if frame is None:
+            raise InputError(f"{path}: holds no sound")
+        self.rate_hz, self.num_channels = frame.sample_rate, frame.layout.nb_channels
+        self._restart()
+
+    @property
+    def num_samples(self) -> int:
+        return _count_samples(*identity(self.path))
+
+    def close(self) -> None:
+        self._blocks.close()
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Samples `start .. stop`, `[samples, channels]` float32; fewer at the end. Raises InputError as `blocks`."""
+        if self._kept and start < self._kept_from:
+            self._restart()
+        while self._done < stop:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._kept.append(block)
+            self._done += len(block)
+            while self._kept_from + len(self._kept[0]) <= min(start, self._done - KEPT_S * self.rate_hz):
+                self._kept_from += len(self._kept.pop(0))
+        if not self._kept:
+            return np.zeros((0, self.num_channels), dtype=np.float32)
+        return np.concatenate(self._kept)[max(0, start - self._kept_from) : max(0, stop - self._kept_from)]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The whole track, in blocks `[samples, channels]` float32. Memory does not grow with the file.
+
+        Raises:
+            InputError: the file is damaged or truncated, holds NaN or infinite samples, or its rate changes.
+        """
+        samples, packets, self.lost = 0, 0, 0
+        with _opened(self.path) as container:
+            told_s = 0.0 if container.format.name in ESTIMATED else (container.duration or 0) / 1e6
+            reached_s = 0.0
+            for end_s, frame in self._frames(container):
+                reached_s = max(reached_s, end_s)
+                if frame is None:
+                    packets += 1
+                    continue
+                if frame.sample_rate != self.rate_hz:
+                    raise InputError(
+                        f"{self.path}: its sampling rate changes from {self.rate_hz} to {frame.sample_rate} Hz"
+                    )
+                samples += frame.samples
+                yield self._block(frame)
+        if self.lost > max(1, LOST_SHARE * packets):
+            raise InputError(f"{self.path}: {self.lost} of {packets} packets cannot be decoded; the file is damaged")
+        reached_s = max(reached_s, samples / self.rate_hz)
+        if reached_s < WHOLE_SHARE * told_s:
+            raise InputError(
+                f"{self.path}: ends after {reached_s:.1f} of the {told_s:.1f} s that its header tells of; the file is "
+                "truncated"
+            )
+
+    def _frames(self, container: av.container.InputContainer) -> Iterator[tuple[float, av.AudioFrame | None]]:
+        """For each packet of the file the time in seconds at its end, and None; then with each of its frames."""
         stream = container.streams.best("audio")
         if stream is None:
-            raise InputError(f"{path}: holds no sound")
-        frames = container.decode(stream)
-        first = next(frames, None)
-        if first is None:
-            raise InputError(f"{path}: holds no sound")
-        waves = _waves(path, chain([first], frames), first.sample_rate, _seconds(container, stream))
-        for block in resample(waves, first.sample_rate, rate_hz):
-            if len(block):
-                yield block
+            raise InputError(f"{self.path}: holds no sound")
+        for packet in container.demux():
+            time = packet.pts if packet.pts is not None else packet.dts
+            end_s = 0.0 if time is None else float((time + (packet.duration or 0)) * packet.time_base)
+            yield end_s, None
+            if packet.stream is not stream:
+                continue
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError:  # InvalidDataError, or an error of the codec itself
+                self.lost += 1
+                continue
+            for frame in decoded:
+                yield end_s, frame
+
+    def _block(self, frame: av.AudioFrame) -> np.ndarray:
+        block = _samples(frame)
+        if block.shape[1] != self.num_channels:  # they change within the file
+            with np.errstate(over="ignore", invalid="ignore"):  # not finite then, which is refused
+                block = np.repeat(block.mean(axis=1, keepdims=True), self.num_channels, axis=1)
+        return block
+
+    def _restart(self) -> None:
+        self._blocks = self.blocks()
+        self._kept: list[np.ndarray] = []
+        self._kept_from = self._done = 0
 
 
-def _waves(path: str, frames: Iterable[av.AudioFrame], rate_hz: int, told_s: float) -> Iterator[np.ndarray]:
-    """The frames' mono waves `[samples]`; at their end raises InputError if the header told of much more, `told_s`."""
-    samples = 0
-    for frame in frames:
-        if frame.sample_rate != rate_hz:
-            raise InputError(f"{path}: its sampling rate changes from {rate_hz} to {frame.sample_rate} Hz")
-        wave = _mono(frame)
-        if not np.isfinite(wave).all():
-            raise InputError(f"{path}: holds NaN or infinite samples")
-        samples += len(wave)
-        yield wave
-    if not samples:
-        raise InputError(f"{path}: holds no sound")
-    if samples < WHOLE_SHARE * told_s * rate_hz:
-        raise InputError(
-            f"{path}: ends after {samples / rate_hz:.1f} of the {told_s:.1f} s that its header tells of; the file is "
-            "truncated"
-        )
+@lru_cache(4096)
+def _count_samples(path: str, size: int, modified_ns: int) -> int:
+    """Samples of a file's track, found by decoding all of it, once as long as the file stays the same."""
+    return sum(map(len, MediaDecoder(path).blocks()))
 
 
-def _seconds(container: av.container.InputContainer, stream: av.AudioStream) -> float:
-    """The length that the header tells of."""
-    return float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
-
-
-def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """The mean of a frame's channels, `[samples]` float32 in -1..1."""
-    channels = frame.to_ndarray()
-    if not frame.format.is_planar:
-        channels = channels.reshape(-1, frame.layout.nb_channels).T
-    with np.errstate(over="ignore"):  # infinite then, which the caller refuses
-        return _to_unit(channels).mean(axis=0)
+def _samples(frame: av.AudioFrame) -> np.ndarray:
+    """A frame's samples `[samples, channels]`, float32 in -1..1."""
+    channels = frame.layout.nb_channels
+    if frame.format.name in ("s64", "s64p"):  # which to_ndarray does not know
+        planes = [np.frombuffer(plane, np.int64) for plane in frame.planes]
+        waves = np.stack(planes, axis=1)[: frame.samples] if len(planes) > 1 else planes[0].reshape(-1, channels)
+        return _to_unit(waves[: frame.samples])
+    waves = frame.to_ndarray()
+    return _to_unit(waves.T if frame.format.is_planar else waves.reshape(-1, channels))
 
 
 def _to_unit(samples: np.ndarray) -> np.ndarray:
     """Samples of any type in -1..1, float32."""
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
-    full_scale = -np.iinfo(samples.dtype).min if samples.dtype.kind == "i" else 1
-    return samples.astype(np.float32) / np.float32(full_scale)
+    full_scale = -float(np.iinfo(samples.dtype).min) if samples.dtype.kind == "i" else 1
+    with np.errstate(over="ignore"):  # infinite then, which the caller refuses
+        return samples.astype(np.float32) / np.float32(full_scale)
 
 
 @contextmanager
@@ -114,9 +157,11 @@ def _opened(path: str) -> Iterator[av.container.InputContainer]:
     options = {"protocol_whitelist": "file"}
     try:
         if not os.path.getsize(path):
-            raise InputError(f"{path}: cannot be read as audio or video (the file is empty)")
-        with av.open(f"file:{path}", metadata_errors="ignore", options=options) as container:
-            yield container
+            raise InputError(f"{path}: cannot be read as audio (the file is empty)")
+        with ExitStack() as stack:
+            # PyAV takes no names but those of UTF-8; what it opens itself is read faster.
+            source = f"file:{path}" if is_utf8(path) else stack.enter_context(open(path, "rb"))
+            yield stack.enter_context(av.open(source, metadata_errors="ignore", options=options))
     except (av.FFmpegError, OSError) as error:
         reason = "no such file" if not os.path.exists(path) else error.strerror or error
-        raise InputError(f"{path}: cannot be read as audio or video ({reason})") from error
+        raise InputError(f"{path}: cannot be read as audio ({reason})") from error

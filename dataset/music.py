@@ -19,6 +19,7 @@ from utils.errors import InputError, UnreadableError, WriteError
 from utils.seeding import generator
 
 GAIN = (0.5, 1.5)  # of a source in training
+LEAST_MIX = 2  # sources, of --num_mix
 Cloud = tuple[np.ndarray, np.ndarray]  # coordinates [V, 3] int32, features [V, 3] float32
 
 
@@ -173,13 +174,13 @@ class MUSICMixDataset(Dataset):
         if len(self.rows) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
             raise InputError(
-                f"{listed}: holds {len(self.rows)} recordings, a mixture needs {self.num_mix}; lower --num_mix"
+                f"{listed}: holds {len(self.rows)} recording(s), a mixture needs {self.num_mix}; {self._mend()}"
             )
         if self.distinct and len(self.by_instrument) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
             raise InputError(
                 f"{listed}: holds {len(self.by_instrument)} instrument(s) ({', '.join(sorted(self.by_instrument))}), "
-                f"a mixture needs {self.num_mix} different ones; lower --num_mix or add recordings"
+                f"a mixture needs {self.num_mix} different ones; {self._mend()}"
             )
         needed = frames_needed(self.num_frames, self.stride_frames)
         for row in self.rows:
@@ -188,6 +189,9 @@ class MUSICMixDataset(Dataset):
                     f"{row.origin}: {row.num_frames} frame(s), but --num_frames {self.num_frames} --stride_frames "
                     f"{self.stride_frames} needs {needed}"
                 )
+
+    def _mend(self) -> str:
+        return "lower --num_mix or add recordings" if self.num_mix > LEAST_MIX else "add recordings"
 
     def _check_instruments(self) -> None:
         for row in [draw.row for draws in self.listed or [] for draw in draws] + self.rows:

@@ -5,32 +5,41 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from utils.resampling import resample
+from dataset.decoders import decoded_blocks, open_decoder
+from utils.resampling import pieces, resample
 from utils.spectrogram import WARP_BASE
 
 MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 MP3_COMPRESSION = 0.6  # 0 is best, 1 smallest
-BLOCK = 2**16  # samples that are encoded at a time
 MOST_POINTS = 4000  # of a cloud
+PIECE = 2**16  # samples that are encoded at a time
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 NARROWEST_TICKS = 0.08  # of the axis
 
 
 def write_mp3(source: Path, target: Path) -> None:
-    """Compresses a WAV file, whatever its length, rate and number of channels (more than two are averaged)."""
-    with soundfile.SoundFile(source) as file:
-        rate_hz = next((rate for rate in MP3_RATES_HZ if rate >= file.samplerate), MP3_RATES_HZ[-1])
-        channels = file.channels if file.channels <= 2 else 1
-        blocks = (block.T for block in file.blocks(BLOCK, dtype="float32", always_2d=True))
+    """Compresses a recording of any format, length, rate and number of channels (more than two are averaged).
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with open_decoder(str(source)) as decoder:
+        rate_hz = next((rate for rate in MP3_RATES_HZ if rate >= decoder.rate_hz), MP3_RATES_HZ[-1])
+        channels = decoder.num_channels if decoder.num_channels <= 2 else 1
+        blocks = (block.T for block in decoded_blocks(decoder))
         with soundfile.SoundFile(
-            *(target, "w", rate_hz, channels), format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_COMPRESSION
+            *(os.fsencode(target), "w", rate_hz, channels),
+            format="MP3",
+            subtype="MPEG_LAYER_III",
+            compression_level=MP3_COMPRESSION,
         ) as mp3:
-            for block in resample(blocks, file.samplerate, rate_hz):
+            for block in pieces(resample(blocks, decoder.rate_hz, rate_hz), PIECE):
                 mixed = block if channels == len(block) else block.mean(axis=0, keepdims=True)
                 mp3.write(mixed.clip(-1, 1).T)
 

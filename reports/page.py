@@ -49,6 +49,8 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
+    except BrokenPipeError:  # of standard output, while this was written
+        raise
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:

@@ -32,14 +32,15 @@ def write_recording_page(
     Raises:
         InputError: a file cannot be read; the page cannot be written (WriteError).
     """
-    files = {"mixture": mixture, **stems}
+    recording_label = "mixture" if "mixture" not in stems else "recording of all"  # a stem may be called so
+    files = [(recording_label, mixture), *stems.items()]
     with writing_page(folder) as (new, page):
         scripts = {}
         for n, (name, cloud) in enumerate(clouds.items(), 1):
             scripts[name] = f"cloud{n}.js"
             write_cloud_script(new / scripts[name], scripts[name], *cloud)
         groups, wave_loudest, spectrum_loudest = [], 0.0, 0.0
-        for n, (name, path) in enumerate(files.items()):
+        for n, (name, path) in enumerate(files):
             with open_recording(str(path)) as recording:
                 extremes, magnitudes = measure(recording)
                 rate_hz, seconds = recording.rate_hz, recording.num_samples / recording.rate_hz

@@ -18,7 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.check import ERRORS, WARNINGS, Finding, ListSummary, Needs, check_data  # noqa: E402
+from dataset.check import ListSummary, Needs, check_data  # noqa: E402
+from dataset.findings import ERRORS, WARNINGS, Finding  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
 from utils.files import write_json  # noqa: E402
 from utils.options import ArgumentParser, real, whole  # noqa: E402

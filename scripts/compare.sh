@@ -6,7 +6,7 @@
 # Options of its own: --mixes, --conditions, --test (list to evaluate on), --output (folder of the table), --prefix (of
 # the runs' names), --pretrained_depth and --pretrained_rgb (classifiers to start from). All others go to main.py.
 set -eu
-here=$(dirname "$0")
+here=$(dirname "$(readlink -f "$0")")
 python=$("$here/python.sh") || exit 2
 mixes="2 3" conditions="label depth rgb-depth" test=data/test.csv output=ckpt/comparison-table prefix=compare
 depth=models/resnet18_pretrained.pth rgb=models/resnet18_pretrained.pth
@@ -35,31 +35,51 @@ done
     exit 2
 }
 
+# All of this now, not after the first training.
+for condition in $conditions; do
+    case $condition in label | depth | rgb-depth) continue ;; esac
+    echo "error: --conditions: $condition is none of label, depth, rgb-depth" >&2
+    exit 2
+done
+[ -f "$test" ] || {
+    echo "error: --test: $test: no such file; scripts/create_index_files.py makes data/test.csv" >&2
+    exit 2
+}
+
+# train_on CONDITION ID [OPTIONS]
+train_on() {
+    condition=$1 id=$2
+    shift 2
+    case $condition in
+    label) set -- "$@" --arch_vision label ;;
+    depth) set -- "$@" --rgbs_feature 0 --pretrained_vision "$depth" ;;
+    rgb-depth) set -- "$@" --rgbs_feature 1 --pretrained_vision "$rgb" ;;
+    esac
+    "$here/train.sh" "$@" --ckpt "$ckpt" --id "$id" --resume 1
+}
+
+newline='
+'
 runs=
 for mix in $mixes; do
     first=
     for condition in $conditions; do
-        case $condition in
-        label) choice="--arch_vision label" ;;
-        depth) choice="--rgbs_feature 0 --pretrained_vision $depth" ;;
-        rgb-depth) choice="--rgbs_feature 1 --pretrained_vision $rgb" ;;
-        *)
-            echo "error: --conditions: $condition is none of label, depth, rgb-depth" >&2
-            exit 2
-            ;;
-        esac
         id=$prefix-$condition
         echo "== $mix sources, conditioned on $condition =="
-        # shellcheck disable=SC2086
-        "$here/train.sh" --num_mix "$mix" "$@" --ckpt "$ckpt" --id "$id" --resume 1 $choice
+        train_on "$condition" "$id" --num_mix "$mix" "$@"
+        # shellcheck disable=SC2012
         run=$(basename "$(ls -td "$ckpt/$id-${mix}mix-"* | head -n 1)")
-        list="--list_val $test"
-        [ -z "$first" ] || list="--eval_list $ckpt/$first/metrics.csv"
-        # shellcheck disable=SC2086
-        "$here/test.sh" --num_mix "$mix" "$@" --ckpt "$ckpt" --id "$run" --num_val -1 $list
+        if [ "$first" ]; then
+            mixtures="--eval_list" path=$ckpt/$first/metrics.csv
+        else
+            mixtures="--list_val" path=$test
+        fi
+        "$here/test.sh" --num_mix "$mix" "$@" --ckpt "$ckpt" --id "$run" --num_val -1 "$mixtures" "$path"
         first=${first:-$run}
-        runs="$runs $ckpt/$run"
+        runs=$runs${runs:+$newline}$ckpt/$run
     done
 done
+set -f # the runs' names stand in lines of their own, and are taken as they are
+IFS=$newline
 # shellcheck disable=SC2086
 exec "$python" "$here/compare.py" $runs --output "$output"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from dataset.folders import LeftOut, count_frames, find_recordings, subfolders  # noqa: E402
 from dataset.index import IndexRow, instrument_name, write_index  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
+from utils.options import ArgumentParser, switch, whole  # noqa: E402
 from utils.seeding import generator  # noqa: E402
 
-AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")
 SPLITS = ("train", "val", "test")
 TRAIN_ENDS, VAL_ENDS = 0.75, 0.9  # of each instrument's recordings, rounded down
 LAST_PERFORMER = {"train": 9, "val": 11, "test": 13}  # by number, of all instruments but the cello
@@ -45,45 +44,27 @@ def _performer_number(folder: Path) -> int:
     return int(re.fullmatch(r"person_(\d+)", folder.name)[1])
 
 
-def count_frames(folder: Path) -> int:
-    """Frames `00000.ply, 00001.ply ...` of a performer, which must be numbered without a gap.
-
-    Raises:
-        InputError: there are none, or one is missing.
-    """
-    present = {entry.name for entry in os.scandir(folder) if re.fullmatch(r"\d{5}\.ply", entry.name)}
-    if not present:
-        raise InputError(f"{folder}: holds no frames 00000.ply, 00001.ply ...")
-    missing = next((name for name in (f"{k:05d}.ply" for k in range(len(present))) if name not in present), None)
-    if missing:
-        raise InputError(f"{folder / missing}: missing; frames must be numbered from 00000 without a gap")
-    return len(present)
-
-
-def create_rows(root_audio: Path, root_frame: Path, seed: int) -> dict[str, list[IndexRow]]:
+def create_rows(
+    root_audio: Path, root_frame: Path, seed: int, left_out: LeftOut | None = None, renumber: bool = False
+) -> dict[str, list[IndexRow]]:
     """Rows of the three lists; each recording goes with its split's performers in turn.
+
+    Args:
+        left_out: takes note of what is in no list.
+        renumber: rename frames that are not numbered from 00000 without a gap.
 
     Raises:
         InputError: a folder is missing, or an instrument lacks recordings or performers for a split.
     """
+    left_out = LeftOut() if left_out is None else left_out
     rows: dict[str, list[IndexRow]] = {name: [] for name in SPLITS}
-    frames: dict[str, Path] = {}
-    for folder in _folders(root_frame):
-        other = frames.setdefault(instrument_name(folder.name), folder)
-        if other != folder:
-            raise InputError(f"{other} and {folder}: two folders of one instrument; join them")
-    for number, audio_folder in enumerate(_folders(root_audio)):
-        instrument = instrument_name(audio_folder.name)
+    frames = _by_instrument(subfolders(root_frame, left_out))
+    for number, (instrument, audio_folder) in enumerate(_by_instrument(subfolders(root_audio, left_out)).items()):
         if instrument not in frames:
             raise InputError(f"{audio_folder}: no folder of this instrument in {root_frame}")
-        folders = [folder for folder in _folders(frames[instrument]) if re.fullmatch(r"person_\d+", folder.name)]
-        performers = split_performers(folders, instrument)
-        unused = len(folders) - sum(map(len, performers.values()))
-        if unused:
-            print(f"{frames[instrument]}: {unused} performer(s) beyond the published split are in no list")
-        visible = (path for path in audio_folder.iterdir() if not path.name.startswith("."))  # nor half written
-        paths = [path for path in visible if path.suffix.lower() in AUDIO_SUFFIXES]
-        counts = {folder: count_frames(folder) for split in performers.values() for folder in split}
+        performers = split_performers(_performers(frames[instrument], left_out), instrument)
+        paths = find_recordings(audio_folder, left_out)
+        counts = {folder: count_frames(folder, renumber) for split in performers.values() for folder in split}
         for name, recordings in split_recordings(paths, seed + number).items():
             if not recordings or not performers[name]:
                 lacking = f"recordings in {audio_folder}" if not recordings else f"performers in {frames[instrument]}"
@@ -94,13 +75,27 @@ def create_rows(root_audio: Path, root_frame: Path, seed: int) -> dict[str, list
     return rows
 
 
-def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; expected one folder for each instrument in it")
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
-    if not folders:
-        raise InputError(f"{root}: holds no folders")
-    return folders
+def _by_instrument(folders: list[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in folders:
+        other = found.setdefault(instrument_name(folder.name), folder)
+        if other != folder:
+            raise InputError(f"{other} and {folder}: two folders of one instrument; join them")
+    return found
+
+
+def _performers(folder: Path, left_out: LeftOut) -> list[Path]:
+    """Folders `person_<k>` of the published split."""
+    last = (LAST_CELLIST if instrument_name(folder.name) == "cello" else LAST_PERFORMER)["test"]
+    performers = []
+    for path in subfolders(folder, left_out):
+        if not re.fullmatch(r"person_\d+", path.name):
+            left_out.singly.append(f"{path}: not named person_<number>")
+        elif _performer_number(path) > last:
+            left_out.singly.append(f"{path}: beyond the published split, which ends with person_{last}")
+        else:
+            performers.append(path)
+    return performers
 
 
 def _written(path: Path) -> str:
@@ -114,11 +109,18 @@ def main() -> None:
     parser.add_argument("--root_frame", type=Path, default=Path("./data/frames"), help="folders of performers")
     parser.add_argument("--path_output", type=Path, default=Path("./data"), help="where the three lists go")
     parser.add_argument("--seed", type=whole(0), default=1234, help="of the shuffle of recordings")
+    parser.add_argument(
+        "--renumber_frames", type=switch, default=0, help="1: rename frames to 00000.ply, 00001.ply ..."
+    )
     options = parser.parse_args()
-    rows = create_rows(options.root_audio, options.root_frame, options.seed)
+    left_out = LeftOut()
+    rows = create_rows(options.root_audio, options.root_frame, options.seed, left_out, options.renumber_frames)
     for name, part in rows.items():
         write_index(options.path_output / f"{name}.csv", part)
         print(f"{options.path_output / f'{name}.csv'}: {len(part)} recordings")
+    for line in left_out.lines():
+        print(line)
+    print(f"{sum(map(len, rows.values()))} recordings in the lists, {left_out.count()} files and folders left out")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 #   ./scripts/demo.sh --quick    every step in less than two minutes, too short to learn anything
 #   ./scripts/demo.sh --seed 1   another data set and other initial weights
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/demo_common.sh
 . "$here/demo_common.sh"
 
 echo "== 1/6 data: five instruments, $recordings recordings and 13 performers each =="

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2012,SC2034,SC2154
 # What the demo's scripts share; they source it with their command line: its options, set-up, data, classifiers, training.
 # Sets python, name, seed, data, classifier, train_options; changes to the repository's root. A script that sets mixes, the
 # numbers of sources, takes --mixes as well.
@@ -31,7 +32,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 "$here/setup.sh"
-cd "$here/.."
+cd "$here/.." || exit
 python=.venv/bin/python
 data=data/$name
 classifier=ckpt/$name-seed$seed-classifier.pth # by clouds with colours

@@ -5,8 +5,9 @@
 #   ./scripts/demo_compare.sh --seed 1   another data set and other initial weights
 #   ./scripts/demo_compare.sh --mixes "2 3"    mixtures of three sources as well, which takes twice as long
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname "$(readlink -f "$0")")
 mixes=2
+# shellcheck source=scripts/demo_common.sh
 . "$here/demo_common.sh"
 depth=ckpt/$name-seed$seed-classifier-depth.pth # without colours
 

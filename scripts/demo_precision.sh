@@ -5,7 +5,8 @@
 #   ./scripts/demo_precision.sh --quick    one epoch
 #   ./scripts/demo_precision.sh --seed 1   another data set and other initial weights
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/demo_common.sh
 . "$here/demo_common.sh"
 id=$name-seed$seed
 

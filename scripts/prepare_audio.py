@@ -2,105 +2,103 @@
 
     python scripts/prepare_audio.py downloads/cello --output data/audio/cello
 
-Folders stand for all files in them, at any depth, but for hidden ones, pictures and text. What is there already is
-left as it is, so that a run that was interrupted goes on. Files that cannot be read or hold no sound are listed at the
-end, a line each, and the exit code is 2 then.
+Folders stand for all files in them, at any depth. What is there already is left as it is, so that a run that was
+interrupted goes on. Files of one name are one recording, of which one is kept. What is left out is listed, and files
+that cannot be read or hold no sound, a line each; the exit code is 2 if there are any of these.
 """
 
 from __future__ import annotations
 
 import argparse
-import mimetypes
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.media import FORMATS, write_mono  # noqa: E402
+from dataset.downloads import by_name, find_downloads  # noqa: E402
+from dataset.extract import FORMATS, write_mono  # noqa: E402
 from utils.errors import InputError, WriteError, run_command  # noqa: E402
+from utils.files import LONGEST_NAME, remove_leftovers  # noqa: E402
+from utils.lock import locked  # noqa: E402
 from utils.options import ArgumentParser, whole  # noqa: E402
 from utils.parallel import mapper  # noqa: E402
 from utils.progress import Progress, say  # noqa: E402
 
 
+@dataclass
+class Outcome:
+    """What became of the files of one name. unreadable: lines, if nothing was written; left_out, notes: lines."""
+
+    unreadable: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Extract:
-    """Writes the sound of a file, called with (file, target), at `rate_hz`.
+    """Writes the sound of the first of some files that can be read, called with (files, target), at `rate_hz`.
 
-    Returns the line that says why the file cannot be read, or None. Raises WriteError: the target cannot be written.
+    Raises WriteError: the target cannot be written.
     """
 
     rate_hz: int
 
-    def __call__(self, job: tuple[Path, Path]) -> str | None:
-        try:
-            write_mono(str(job[0]), job[1], self.rate_hz)
-        except WriteError:
-            raise
-        except InputError as error:
-            return str(error)
-        return None
+    def __call__(self, job: tuple[list[Path], Path]) -> Outcome:
+        files, target = job
+        failures: dict[Path, str] = {}
+        for file in files:
+            try:
+                note = write_mono(str(file), target, self.rate_hz)
+            except WriteError:
+                raise
+            except InputError as error:
+                failures[file] = str(error)
+            except Exception as error:  # of a decoder: one file must not end the run
+                failures[file] = f"{file}: cannot be read as audio ({type(error).__name__}: {error})"
+            else:
+                others = [other for other in files if other != file]
+                left_out = [f"{other}: {_why(other, failures)}; {file} is taken" for other in others]
+                return Outcome(left_out=left_out, notes=[note] if note else [])
+        return Outcome(unreadable=list(failures.values()))
 
 
-def find_files(inputs: list[Path], output: Path) -> list[Path]:
-    """The files among `inputs` and in the folders among them, those of `output` excepted.
-
-    Raises:
-        InputError: an input is missing, or there is no file at all.
-    """
-    files = []
-    for path in inputs:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        inside = sorted(path.rglob("*")) if path.is_dir() else []
-        files += [file for file in inside if file.is_file() and _may_sound(file.relative_to(path), file, output)]
-        files += [] if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{', '.join(map(str, inputs))}: no audio or video file in there")
-    return list(dict.fromkeys(files))
-
-
-def _may_sound(inside: Path, file: Path, output: Path) -> bool:
-    """Downloads come with subtitles, thumbnails and descriptions, often of the same name."""
-    kind = mimetypes.guess_type(file.name)[0] or ""
-    is_hidden = any(part.startswith(".") for part in inside.parts)
-    return not (is_hidden or kind.startswith(("image/", "text/")) or kind == "application/json") and (
-        output.resolve() not in file.resolve().parents
-    )
-
-
-def name_targets(files: list[Path], output: Path, ending: str) -> list[tuple[Path, Path]]:
-    """Pairs (file, target).
-
-    Raises:
-        InputError: two files would be written under one name.
-    """
-    sources: dict[Path, Path] = {}
-    for file in files:
-        target = output / f"{file.stem}.{ending}"
-        if target in sources:
-            raise InputError(f"{sources[target]} and {file} would both be written as {target}; rename one of them")
-        sources[target] = file
-    return [(file, target) for target, file in sources.items()]
+def _why(file: Path, failures: dict[Path, str]) -> str:
+    return failures[file].removeprefix(f"{file}: ") if file in failures else "of the same name"
 
 
 def main() -> int:
     options = parse_arguments()
-    jobs = name_targets(find_files(options.inputs, options.output), options.output, options.format)
-    missing = [job for job in jobs if not job[1].exists()]
-    unreadable = []
-    progress = Progress(missing, "recordings", every=max(1, len(missing) // 20))
-    with mapper(min(options.workers, max(1, len(missing))), chunk=1) as mapped:
-        for _, error in zip(progress, mapped(Extract(options.audRate), missing), strict=True):
-            if error:
-                unreadable.append(error)
-                progress.note = f"{len(unreadable)} unreadable"
+    found = find_downloads(options.inputs, options.output)
+    targets = {options.output / f"{stem}.{options.format}": files for stem, files in by_name(found.files).items()}
+    too_long = [target for target in targets if len(os.fsencode(target.name)) > LONGEST_NAME]
+    unreadable = [f"{targets[target][0]}: its name is too long for {target.suffix}; rename it" for target in too_long]
+    targets = {target: files for target, files in targets.items() if target not in too_long}
+    left_out, notes = found.lines(), 0
+    num_left_out = found.count()
+    with locked(options.output, "--output", "writes recordings"):
+        remove_leftovers(options.output)  # of a run that was killed
+        missing = [(files, target) for target, files in targets.items() if not target.exists()]
+        progress = Progress(missing, "recordings", every=max(1, len(missing) // 20))
+        failed = 0
+        with mapper(min(options.workers, max(1, len(missing))), chunk=1) as mapped:
+            for _, outcome in zip(progress, mapped(Extract(options.audRate), missing), strict=True):
+                unreadable += outcome.unreadable
+                failed += bool(outcome.unreadable)
+                left_out += [f"left out: {line}" for line in outcome.left_out]
+                num_left_out += len(outcome.left_out)
+                notes += len(outcome.notes)
+                for note in outcome.notes:
+                    say(f"note: {' '.join(note.split())}")
+                progress.note = f"{len(unreadable)} unreadable" if unreadable else ""
+    for line in left_out:
+        say(" ".join(line.split()))
     for line in unreadable:
         print(" ".join(line.split()), file=sys.stderr)
-    written = len(missing) - len(unreadable)
-    say(f"{options.output}: {written} written, {len(jobs) - len(missing)} there before, {len(unreadable)} unreadable")
+    written, before = len(missing) - failed, len(targets) - len(missing)
+    counts = f"{written} written, {before} there before, {len(unreadable)} unreadable, {num_left_out} left out"
+    say(f"{options.output}: {counts}" + (f", {notes} with a note" if notes else ""))
     return 2 if unreadable else 0
 
 

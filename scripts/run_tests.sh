@@ -2,7 +2,7 @@
 # Sets up and runs the tests, a file on every core at a time; further options go to pytest:
 #   ./scripts/run_tests.sh -k sparse
 set -eu
-here=$(dirname "$0")
+here=$(dirname "$(readlink -f "$0")")
 "$here/setup.sh" --dev
 cd "$here/.."
 # One thread each: two processes with two threads each on two cores wait for one another most of the time.

@@ -149,7 +149,7 @@ def check_output(options: argparse.Namespace, files: list[Path]) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--mixture", type=Path, required=True, help="recording of the ensemble: whatever soundfile reads")
+    add("--mixture", type=Path, required=True, help="recording of the ensemble: any audio or video file")
     add("--run", type=Path, required=True, help="folder of a run, ckpt/<run>; without config.json: published weights")
     add("--output", type=Path, default=Path("out"), help="folder for the stems (default: out)")
     clouds = parser.add_mutually_exclusive_group(required=True)

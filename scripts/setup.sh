@@ -3,9 +3,9 @@
 # if it can be had: it is large, and not there for every platform. Does nothing where that is already done. PYTHON
 # names another interpreter.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f "$0")")/.."
 requirements=requirements.txt
-[ "${1:-}" = "--dev" ] && requirements=requirements-dev.txt
+[ "${1:-}" = "--dev" ] && requirements="requirements-dev.txt"
 stamp=.venv/$requirements.installed
 wanted=$(cat requirements.txt $requirements requirements-scene.txt | cksum)
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
@@ -38,7 +38,7 @@ if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requ
 elif ! imports_open3d; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing system libraries that open3d needs: $libraries"
-        # shellcheck disable=SC2086
+        # shellcheck disable=SC2015,SC2086
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $libraries >/dev/null || true
     fi
     imports_open3d ||

@@ -21,7 +21,7 @@ stopped=$root/slurm-$SLURM_JOB_ID.stopped # there when a signal came, to this sc
 wait_for() {
     local again=1
     while [ "$again" ]; do
-        again= code=0 signalled=
+        again='' code=0 signalled=''
         wait "$1" || code=$?
         if [ "$signalled" ]; then again=1; fi
     done
@@ -44,7 +44,8 @@ cpus=${SLURM_CPUS_ON_NODE:-$gpus}
 port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs on a node do not meet
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cpus > gpus ? cpus / gpus : 1))}
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-240} # to save in, before Slurm kills
-export TRAIN_WITH="$python -m torch.distributed.run --nnodes=${SLURM_JOB_NUM_NODES:-1} --nproc_per_node=$gpus
+quote="'"
+export TRAIN_WITH="'${python//$quote/$quote\\$quote$quote}' -m torch.distributed.run --nnodes=${SLURM_JOB_NUM_NODES:-1} --nproc_per_node=$gpus \
     --max_restarts=3 --rdzv_backend=c10d --rdzv_endpoint=$host:$port --rdzv_id=$SLURM_JOB_ID"
 
 trap 'signalled=1; touch "$stopped"; scancel --signal=TERM "$SLURM_JOB_ID"' TERM # to the nodes: srun would kill them

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Evaluates ckpt/rgb-depth_2_mix on data/test.csv; further options may follow and win: ./scripts/test.sh --id RUN
 set -eu
-here=$(dirname "$0")
+here=$(dirname "$(readlink -f "$0")")
 python=$("$here/python.sh") || exit 2
 exec "$python" "$here/../main.py" \
     --mode eval --id rgb-depth_2_mix --list_val data/test.csv \

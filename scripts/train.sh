@@ -1,12 +1,14 @@
 #!/bin/sh
 # Trains with the published options; further options may follow and win: ./scripts/train.sh --num_epoch 10
-# TRAIN_WITH may hold the command that runs main.py in several processes, such as "torchrun --nproc_per_node=8".
+# TRAIN_WITH may hold the command that runs main.py in several processes, such as "torchrun --nproc_per_node=8", its
+# words quoted as in a shell where they hold spaces.
 set -eu
-here=$(dirname "$0")
+here=$(dirname "$(readlink -f "$0")")
 python=$("$here/python.sh") || exit 2
-# shellcheck disable=SC2086
-exec ${TRAIN_WITH:-$python} "$here/../main.py" \
+set -- "$here/../main.py" \
     --mode train --id default --list_train data/train.csv --list_val data/val.csv \
     --num_mix 2 --binary_mask 1 --loss bce --weighted_loss 1 --log_freq 1 \
     --num_channels 16 --num_frames 1 --stride_frames 15 --frameRate 15 --rgbs_feature 0 \
     --workers 12 --batch_size_per_gpu 40 --num_epoch 200 --num_val 256 "$@"
+if [ "${TRAIN_WITH:-}" ]; then eval "set -- $TRAIN_WITH \"\$@\""; else set -- "$python" "$@"; fi
+exec "$@"

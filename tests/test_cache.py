@@ -249,11 +249,12 @@ def test_an_unreadable_source_leaves_nothing(tmp_path, recording, cloud, monkeyp
 KILLED = """
 import os, signal, sys
 from dataset import audio, cache
-def read_or_die(path, start, length, rate_hz):
+read = audio.Recording.read
+def read_or_die(recording, start, *rest, **named):
     if start:
         os.kill(os.getpid(), signal.SIGKILL)
-    return audio.read_window(path, start, length, rate_hz)
-cache.BLOCK, cache.read_window = 10_000, read_or_die
+    return read(recording, start, *rest, **named)
+cache.BLOCK, audio.Recording.read = 10_000, read_or_die
 cache.Cache(sys.argv[1]).recording_length(sys.argv[2], 11025)
 """
 

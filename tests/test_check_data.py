@@ -13,7 +13,9 @@ import pytest
 import soundfile
 from conftest import ROOT, write_cloud
 
-from dataset.check import ERRORS, WARNINGS, Finding, Needs, check_cloud, check_data, check_recording, find_frames
+from dataset.check import Needs, check_cloud, check_data, find_frames
+from dataset.check_recordings import check_recording
+from dataset.findings import ERRORS, WARNINGS, Finding
 from dataset.index import IndexRow, write_index
 
 RATE = 11025
@@ -165,7 +167,7 @@ def test_which_clouds_are_read(tree, monkeypatch, clouds, read):
 
 
 def test_long_recordings_are_read_to_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("dataset.check.BLOCK", 1000)
+    monkeypatch.setattr("dataset.decoders.BLOCK", 1000)
     wave = RNG.uniform(-0.1, 0.1, 10_500)
     write_sound(tmp_path / "a.wav", wave)
     assert check_recording(str(tmp_path / "a.wav"), RATE, 8191).findings == []

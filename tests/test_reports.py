@@ -14,7 +14,9 @@ import soundfile
 import torch
 from conftest import write_cloud
 from demo_data import voices
+from media_files import SECONDS, sound, write_media
 from PIL import Image
+from tools import without_first_frame
 
 from dataset.audio import open_recording
 from dataset.eval_list import describe
@@ -272,6 +274,16 @@ def test_sounds_are_compressed(tmp_path, rate, channels):
     assert (tmp_path / "a.mp3").stat().st_size < 0.3 * (tmp_path / "a.wav").stat().st_size
 
 
+def test_sounds_of_any_format_are_compressed(tmp_path):
+    """As recordings are read, not as their headers tell."""
+    write_media(tmp_path / "a.m4a", video=False)
+    soundfile.write(tmp_path / "b.mp3", sound(44100), 44100, bitrate_mode="VARIABLE")
+    (tmp_path / "b.mp3").write_bytes(without_first_frame((tmp_path / "b.mp3").read_bytes()))
+    for name in ("a.m4a", "b.mp3"):
+        write_mp3(tmp_path / name, tmp_path / "out.mp3")
+        assert soundfile.info(tmp_path / "out.mp3").duration == pytest.approx(SECONDS, abs=0.1)
+
+
 def test_clouds_are_scripts(tmp_path):
     rng = np.random.default_rng(0)
     xyz, rgb = rng.normal(0, 0.5, (9000, 3)) + (2, 1, -3), rng.random((9000, 3))
@@ -337,6 +349,14 @@ def test_the_page_of_a_recording(stems, tmp_path, is_scene):
     views = [cloud["names"] for group in media["groups"] for cloud in group["clouds"]]
     assert views == ([["violin", "cello"]] if is_scene else [["violin"], ["cello"]])
     assert all(path.exists() for path in files_of(page, data))
+
+
+def test_a_stem_called_mixture_does_not_replace_the_recording(stems, tmp_path):
+    named = {"mixture": stems["violin"], "recording": stems["cello"]}
+    page = write_recording_page(tmp_path / "report", tmp_path / "song.wav", named, {}, is_scene=False, about=[])
+    tracks = [track for group in page_data(page)["rows"][0]["media"]["groups"] for track in group["tracks"]]
+    assert [track["label"] for track in tracks] == ["recording of all", "mixture", "recording"]
+    assert len({track["file"] for track in tracks}) == 3
 
 
 def test_the_pictures_of_a_recording(stems, tmp_path):

@@ -36,6 +36,16 @@ def test_a_loss_that_is_no_number(train, whole_run, tmp_path, monkeypatch, value
     same(run, whole_run)
 
 
+@pytest.mark.parametrize("amp", ["no", "bf16", "fp16"])
+@pytest.mark.parametrize("loss", ["bce", "l1"])
+def test_a_run_that_diverges(train, tmp_path, amp, loss):
+    """Masks of NaN reach the loss, and PyTorch's binary cross entropy takes none."""
+    options = ["--lr_sound", "1e30", "--amp", amp, "--loss", loss, "--binary_mask", str(int(loss == "bce"))]
+    with pytest.raises(InputError, match=r"iteration \d+: the loss is (nan|inf); .*last.pth \(epoch 1.*samples: .*mp3"):
+        train("--ckpt", "bad", "--optimizer", "sgd", *options)
+    assert torture.damages(run_of(tmp_path / "bad")) == []
+
+
 def test_weights_that_are_no_numbers_are_not_saved(train, tmp_path, monkeypatch):
     step = torch.optim.Adam.step
 

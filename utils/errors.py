@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
 
+from utils.quiet import open_standard_streams
+
 # What is wrong with a path that was given, wherever it is noticed.
 PATH_FAULTS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
+CLOSED_PIPE = 128 + 13  # exit code, as of a command that SIGPIPE ends
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -32,11 +36,18 @@ class UnreadableError(InputError):
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError` or of a path's fault."""
+    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError` or of a path's fault.
+
+    Names that the terminal's or log's encoding has no letters for are printed with their codes.
+    """
+    _prepare_streams()
     try:
         sys.exit(command())
     except InputError as error:
         sys.exit(_complain(error))
+    except BrokenPipeError:  # who read our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
     except OSError as error:
         if error.errno in PATH_FAULTS and error.filename is not None:
             sys.exit(_complain(InputError(f"{error.filename}: {error.strerror}")))
@@ -49,6 +60,17 @@ def run_command(command: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _prepare_streams() -> None:
+    """Standard streams that are open, and can write any name."""
+    open_standard_streams()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):  # and not a test's
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(error: InputError) -> int:

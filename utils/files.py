@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import math
+import mmap
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from utils.errors import InputError, WriteError
 
+LONGEST_NAME = 255  # bytes, on most file systems
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\.\w+)?")
 
 
@@ -27,18 +29,42 @@ def replacing(path: str | Path) -> Iterator[Path]:
         WriteError: the folder cannot be written or the disk is full; what stood at `path` is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
+    temporary = path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
+    except BrokenPipeError:  # of standard output, while this was written
+        raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def identity(path: str | Path) -> tuple[str, int, int]:
+    """Path, size and modification time: what is remembered of a file holds as long as these are the same."""
+    status = os.stat(path)
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+def is_utf8(path: str | Path) -> bool:
+    """Whether a name is one of UTF-8, and not merely of bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextmanager
+def mapped(path: str | Path) -> Iterator[mmap.mmap]:
+    """A file's content, read where it is looked at; raises OSError, or ValueError if it is empty."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -48,7 +74,20 @@ def remove_leftovers(folder: Path) -> None:
 
 def remove_leftovers_of(path: Path) -> None:
     """Removes the temporary files that killed writers of `path` left beside it; nobody may be writing it."""
-    _remove_temporary(path.parent.glob(f".{glob.escape(path.stem)}.*.tmp*"))
+    _remove_temporary(path.parent.glob(f"{glob.escape(_temporary_stem(path))}.*.tmp*"))
+
+
+def _temporary_stem(path: Path) -> str:
+    """The beginning of a temporary name; that of a long name is shorter, so that the whole is not too long."""
+    rest = len(f"..{'0' * 16}.tmp") + len(os.fsencode(path.suffix))
+    return "." + cut_bytes(path.stem, LONGEST_NAME - rest)
+
+
+def cut_bytes(name: str, most: int) -> str:
+    """The beginning of a name that takes at most `most` bytes on disk, with no half of a letter at its end."""
+    while len(os.fsencode(name)) > most:
+        name = name[: -max(1, (len(os.fsencode(name)) - most) // 4)]
+    return name
 
 
 def _remove_temporary(paths: Iterable[Path]) -> None:

@@ -20,10 +20,10 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked(folder: Path, another: str = "--id") -> Iterator[None]:
+def locked(folder: Path, another: str = "--id", doing: str = "is training or evaluating") -> Iterator[None]:
     """Holds the lock of `folder`, which is made if it is missing, and goes again if nothing was written there.
 
-    `another` is the option that chooses the folder.
+    another: the option that chooses the folder. doing: what a process does that holds the lock.
 
     Raises:
         InputError: another process holds the lock.
@@ -31,7 +31,7 @@ def locked(folder: Path, another: str = "--id") -> Iterator[None]:
     """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        file = _opened(folder / LOCK, another)
+        file = _opened(folder / LOCK, another, doing)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror})") from error
     with file:
@@ -45,7 +45,7 @@ def locked(folder: Path, another: str = "--id") -> Iterator[None]:
                     place.rmdir()
 
 
-def _opened(path: Path, another: str) -> BinaryIO:
+def _opened(path: Path, another: str, doing: str) -> BinaryIO:
     """The lock file, locked; made anew as often as a process that ends removes it in between."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def _opened(path: Path, another: str) -> BinaryIO:
         except FileNotFoundError:
             continue
         try:
-            _lock(file, path.parent, another)
+            _lock(file, path.parent, another, doing)
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 with suppress(OSError):  # the disk is full: the number is for messages only
                     file.truncate(0)
@@ -68,7 +68,7 @@ def _opened(path: Path, another: str) -> BinaryIO:
         file.close()
 
 
-def _lock(file: BinaryIO, folder: Path, another: str) -> None:
+def _lock(file: BinaryIO, folder: Path, another: str, doing: str) -> None:
     """A POSIX record lock, not flock: a loader's workers, which may outlive a killed process, do not inherit it."""
     if fcntl is None:
         return
@@ -79,6 +79,6 @@ def _lock(file: BinaryIO, folder: Path, another: str) -> None:
             return  # a file system without locks
         file.seek(0)
         raise InputError(
-            f"{folder}: process {file.read().decode() or '(unknown)'} is training or evaluating there; wait for it, "
+            f"{folder}: process {file.read().decode() or '(unknown)'} {doing} there; wait for it, "
             f"or choose another {another}"
         ) from error

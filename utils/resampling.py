@@ -19,12 +19,21 @@ def resample(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator
         return
     stream, shape = None, ()
     for block in blocks:
+        if not block.size:
+            continue
         if stream is None:
             shape = block.shape[:-1]
             stream = soxr.ResampleStream(from_hz, to_hz, math.prod(shape), dtype="float32", quality="VHQ")
         yield _rows(stream.resample_chunk(_frames(block)), shape)
     if stream is not None:
         yield _rows(stream.resample_chunk(np.zeros((0, math.prod(shape)), dtype=np.float32), last=True), shape)
+
+
+def pieces(blocks: Iterable[np.ndarray], most: int) -> Iterator[np.ndarray]:
+    """The same signal in blocks `[..., n]` of at most `most` samples."""
+    for block in blocks:
+        for start in range(0, block.shape[-1], most):
+            yield block[..., start : start + most]
 
 
 def fit(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:

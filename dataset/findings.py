@@ -1,0 +1,34 @@
+"""What may be wrong with a data set: its kinds, and one such thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ERRORS = (  # training or evaluation would stop, or its scores would mean nothing
+    *("wrong row", "unreadable recording", "NaN in recording", "missing frames", "unreadable cloud"),
+    *("too few frames", "too few instruments", "shared recording", "shared performer"),
+)
+WARNINGS = (  # it works, but perhaps not as meant
+    *("silent recording", "short recording", "other rate", "clipped recording"),
+    *("cloud without colours", "implausible height"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with the file or line at `path`, which the named lists lead to; kind: of ERRORS or WARNINGS."""
+
+    kind: str
+    path: str
+    reason: str
+    lists: tuple[str, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        return self.kind in ERRORS
+
+
+def reason_of(error: Exception, path: str | Path, separator: str = ": ") -> str:
+    """The message of an error without the path it begins with, in one line."""
+    return " ".join(str(error).removeprefix(f"{path}{separator}").split())

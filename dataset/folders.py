@@ -1,0 +1,107 @@
+"""Folders of recordings and of performers in the published layout -> what index files can name, and what not."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from utils.errors import InputError
+from utils.files import is_utf8
+
+AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")
+OTHER_FORMAT = f"not {' '.join(AUDIO_SUFFIXES)}; scripts/prepare_audio.py makes such"
+HIDDEN = (".", "__", "@")  # .ipynb_checkpoints, __MACOSX, @eaDir
+FRAME = re.compile(r"(?:.*\D)?(\d+)\.ply", re.IGNORECASE)
+
+
+@dataclass
+class LeftOut:
+    """What is in no list, and why: alike files of a folder, counted, and lines about single ones."""
+
+    alike: Counter = field(default_factory=Counter)
+    singly: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """A line for each kind and each single one."""
+        counted = [f"{folder}: {count} file(s) {kind}" for (folder, kind), count in sorted(self.alike.items())]
+        return [f"left out: {line}" for line in counted + self.singly]
+
+    def count(self) -> int:
+        """How many files and folders are left out."""
+        return self.alike.total() + len(self.singly)
+
+
+def subfolders(root: Path, left_out: LeftOut) -> list[Path]:
+    """The folders in `root`, but for hidden ones.
+
+    Raises:
+        InputError: there is no such folder, or it holds none.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; expected one folder for each instrument in it")
+    folders = []
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and path.name.startswith(HIDDEN):
+            left_out.singly.append(f"{path}: a hidden folder")
+        elif path.is_dir() and not is_utf8(path):
+            left_out.singly.append(f"{path}: its name is not UTF-8; rename it")
+        elif path.is_dir():
+            folders.append(path)
+    if not folders:
+        raise InputError(f"{root}: holds no folders")
+    return folders
+
+
+def find_recordings(folder: Path, left_out: LeftOut) -> list[Path]:
+    """The recordings in an instrument's folder, one of each name: one id is one recording, whatever its ending."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):  # hidden, or half written
+            left_out.alike[folder, "that are hidden"] += 1
+        elif path.is_dir():
+            left_out.singly.append(f"{path}: a folder; recordings lie directly in that of their instrument")
+        elif path.suffix.lower() not in AUDIO_SUFFIXES:
+            shown = f"*{path.suffix.lower()}" if path.suffix else "without an ending"
+            left_out.alike[folder, f"{shown}: {OTHER_FORMAT}"] += 1
+        elif not is_utf8(path):
+            left_out.singly.append(f"{path}: its name is not UTF-8, as an index file is; rename it")
+        elif path.stem in found:
+            left_out.singly.append(f"{path}: of the same name as {found[path.stem]}, which is taken")
+        else:
+            found[path.stem] = path
+    return list(found.values())
+
+
+def count_frames(folder: Path, renumber: bool = False) -> int:
+    """Frames `00000.ply, 00001.ply ...` of a performer.
+
+    Args:
+        renumber: rename frames that are numbered in another way, in their order.
+
+    Raises:
+        InputError: there are none, or they are numbered in another way.
+    """
+    numbered: dict[int, str] = {}
+    for entry in os.scandir(folder):
+        match = FRAME.fullmatch(entry.name)
+        if match and not entry.name.startswith("."):
+            other = numbered.setdefault(int(match[1]), entry.name)
+            if other != entry.name:
+                raise InputError(f"{folder}: {other} and {entry.name} are frames of one number; remove one of them")
+    if not numbered:
+        raise InputError(f"{folder}: holds no frames 00000.ply, 00001.ply ...")
+    names = [numbered[number] for number in sorted(numbered)]
+    for frame, name in enumerate(names):
+        expected = f"{frame:05d}.ply"
+        if name == expected:
+            continue
+        if not renumber:
+            raise InputError(
+                f"{folder}: frames must be named 00000.ply, 00001.ply ... without a gap, and {name} stands where "
+                f"{expected} should; --renumber_frames 1 renames them in their order"
+            )
+        os.rename(folder / name, folder / expected)
+    return len(names)

@@ -1,0 +1,136 @@
+"""The shell scripts: in folders with spaces, through links, with paths that hold spaces; and what shellcheck says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from tools import needs
+
+# In the place of Python: notes its words, a line each, and makes the folder of a run that is trained.
+PYTHON = """#!/bin/sh
+for word in "$@"; do printf '%s\\n' "$word"; done >>"{log}"
+echo >>"{log}"
+while [ $# -gt 0 ]; do
+    case $1 in --ckpt) ckpt=$2 ;; --id) id=$2 ;; --num_mix) mix=$2 ;; --mode) mode=$2 ;; esac
+    shift
+done
+[ "${{mode:-}}" != train ] || mkdir -p "${{ckpt:-ckpt}}/$id-${{mix}}mix-trained"
+"""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Path:
+    """A copy of the scripts in a folder with a space and a quote in its name, where Python is a stand-in."""
+    root = tmp_path / "my repo, Ann's"
+    shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    python = root / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(PYTHON.format(log=tmp_path / "words"))
+    python.chmod(0o755)
+    (tmp_path / "my data").mkdir()
+    (tmp_path / "my data" / "test.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRAIN_WITH", raising=False)
+    return root
+
+
+def run(*command, **env) -> subprocess.CompletedProcess:
+    return subprocess.run(list(map(str, command)), env={**os.environ, **env}, capture_output=True, text=True)
+
+
+def words() -> list[list[str]]:
+    """The words of each call of Python."""
+    text = Path("words").read_text() if Path("words").exists() else ""
+    return [call.split("\n") for call in text.split("\n\n") if call]
+
+
+def value(call: list[str], option: str) -> str:
+    """The last value of an option, which wins."""
+    return call[len(call) - call[::-1].index(option)]
+
+
+@pytest.mark.parametrize("name", ["train.sh", "train_label.sh", "test.sh"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_space_in_the_path_of_the_repository(repository, tmp_path, name, linked):
+    script = repository / "scripts" / name
+    if linked:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "a link").symlink_to(script)
+        script = tmp_path / "bin" / "a link"
+    done = run(script, "--list_val", "my data/test.csv", "--id", "a b")
+    assert done.returncode == 0, done.stderr
+    (call,) = words()
+    assert Path(call[0]).resolve() == repository / "main.py"
+    assert value(call, "--list_val") == "my data/test.csv" and value(call, "--id") == "a b"
+    assert ("--arch_vision" in call) == (name == "train_label.sh")
+
+
+def test_train_with_another_command(repository, tmp_path):
+    launcher = tmp_path / "my launcher"
+    launcher.write_text(f'#!/bin/sh\nshift\nexec "{repository}/.venv/bin/python" launched "$@"\n')
+    launcher.chmod(0o755)
+    done = run(repository / "scripts/train.sh", "--id", "a b", TRAIN_WITH=f"'{launcher}' --nproc_per_node=2")
+    assert done.returncode == 0, done.stderr
+    (call,) = words()
+    assert call[0] == "launched" and call[1].endswith("main.py") and value(call, "--id") == "a b"
+
+
+def test_slurm_train_in_such_a_folder(repository, tmp_path):
+    (tmp_path / "bin").mkdir()
+    commands = {"srun": 'shift 2; exec "$@"', "scontrol": "echo localhost", "scancel": ":"}
+    for name, text in commands.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    env = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "here", "SLURM_SUBMIT_DIR": str(repository)}
+    env["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = run("bash", repository / "scripts/slurm_train.sh", "--id", "a b", **env)
+    assert done.returncode == 0, done.stderr
+    (call,) = words()
+    assert (
+        call[:2] == ["-m", "torch.distributed.run"] and value(call, "--id") == "a b" and value(call, "--resume") == "1"
+    )
+
+
+def test_compare_sh_with_spaces(repository):
+    options = ["--mixes", "2 3", "--test", "my data/test.csv", "--output", "the table", "--ckpt", "my runs"]
+    options += ["--pretrained_rgb", "my rgb.pth", "--list_train", "my data/train.csv", "--prefix", "my"]
+    done = run(repository / "scripts/compare.sh", *options)
+    assert done.returncode == 0, done.stderr
+    calls = words()
+    trained = [call for call in calls if "train" in call]
+    evaluated = [call for call in calls if "eval" in call]
+    assert len(trained) == len(evaluated) == 6 and len(calls) == 13
+    assert all(value(call, "--list_train") == "my data/train.csv" for call in trained + evaluated)
+    assert value(trained[2], "--pretrained_vision") == "my rgb.pth" and value(trained[0], "--ckpt") == "my runs"
+    assert value(evaluated[0], "--list_val") == "my data/test.csv"
+    assert value(evaluated[1], "--eval_list") == "my runs/my-label-2mix-trained/metrics.csv"
+    table = calls[-1]
+    assert table[1:7] == [
+        f"my runs/my-{name}-{mix}mix-trained" for mix in (2, 3) for name in ("label", "depth", "rgb-depth")
+    ]
+    assert table[7:] == ["--output", "the table"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--test", "nowhere.csv"], "error: --test: nowhere.csv: no such file"),
+        (["--conditions", "label smell"], "error: --conditions: smell is none of label, depth, rgb-depth"),
+    ],
+)
+def test_what_would_fail_after_the_training_fails_before(repository, options, message):
+    done = run(repository / "scripts/compare.sh", "--test", "my data/test.csv", *options)
+    assert done.returncode == 2 and done.stderr.startswith(message) and done.stderr.count("\n") == 1
+    assert words() == []
+
+
+def test_shellcheck():
+    needs("shellcheck")
+    scripts = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
+    done = subprocess.run(["shellcheck", "-x", *scripts], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
