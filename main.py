@@ -114,7 +114,7 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
         check_resumed(last, options)
         finish_outputs(run)
         if is_main() and (run / "metrics.json").exists():
-            write_run_page(run)
+            write_page(run)
         state = RunState(**last["state"])
         if state.epoch > options.num_epoch:
             say(f"{run}: this run has finished its {options.num_epoch} epochs; a higher --num_epoch goes on with it")
@@ -171,7 +171,7 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
                     say(f"{run}: the folder was emptied while the run was trained; what it needs is written again")
                     describe()
                 if summary and is_main():
-                    write_run_page(run)
+                    write_page(run)
     except Stopped:
         keeper.save()
         say(f"{run}: saved in epoch {state.epoch}; the same command with --resume 1 goes on from there")
@@ -180,6 +180,14 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
     finally:
         if skipped.files:
             say(skipped.report())
+
+
+def write_page(run: Path) -> None:
+    """Writes the page of a run in training, which goes on without one if that fails."""
+    try:
+        write_run_page(run)
+    except InputError as error:
+        say(f"note: no page of this evaluation: {error}")
 
 
 def describe_devices(device: torch.device) -> str:

@@ -102,6 +102,14 @@ def read_evaluation(run: Path) -> Evaluation:
     return Evaluation(run, summary, mixtures)
 
 
+def _refuse_links(folder: Path) -> None:
+    """Raises InputError if a mixture's folder, or a file in it, is a link out of its run: pages are given away."""
+    run = folder.parent.parent.resolve()
+    for path in (folder, *folder.iterdir()):
+        if not path.resolve().is_relative_to(run):
+            raise InputError(f"{path}: leads out of {run}; a page takes none but the run's own files")
+
+
 def write_media(page: Path, mixture: Mixture, estimates: dict[str, Path], summary: dict) -> dict:
     """Puts the sounds, pictures and clouds of a mixture into a page's folder and describes them for `page.js`.
 
@@ -124,6 +132,8 @@ def write_media(page: Path, mixture: Mixture, estimates: dict[str, Path], summar
         shutil.copyfile(source, page / place / f"{name}.jpg")
         return f"{place}/{name}.jpg"
 
+    for folder in estimates.values():
+        _refuse_links(folder)
     first = next(iter(estimates.values()))
     mix = sound(first / "mix.wav", "mix", "mixture", first / "mix.jpg")
     groups = [{"label": "", "tracks": [mix], "masks": [], "clouds": []}]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from plotly.offline import get_plotlyjs
 
 from utils.errors import WriteError
-from utils.files import finite
+from utils.files import finite, read_json, write_json
 
 STATIC = Path(__file__).resolve().parent / "static"
-DATA = "data.js"  # its presence says that a folder holds a page
+DATA, DATA_BEGINS = "data.js", "window.REPORT = "
+MANIFEST = "page.json"  # lists the files of the page: no others are removed with it
+# The files of a page of the time before it had a list.
+UNLISTED = re.compile(
+    r"index\.html|page\.(css|js)|data\.js|plotly\.min\.js|figures/[\w-]+\.png|mixtures/\d{4}/\w+\.(mp3|jpg|js)"
+    r"|(cloud|wave|sound|spectrum)\d+\.(js|png|mp3|jpg)"
+)
+TRIES = 100  # to put a page in its place while others do the same
 
 
 @contextmanager
@@ -29,30 +39,90 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
         columns: [{key, label, signed}] of scores in dB.
         rows: [{index, name, instruments, values: {key: number or None}, media}], media from `reports.media` or None.
 
-    A page that stood there before is replaced, and stays if anything fails.
+    A page that stood there before is replaced, and stays if anything fails; files there that are no page's stay in any
+    case. Several may write the same page at once: it is that of the last.
 
     Raises:
         WriteError: the folder cannot be written, or holds something else.
     """
-    if folder.exists() and not (folder / DATA).exists():
-        raise WriteError(f"{folder}: holds something that is no report; choose another folder, or remove it")
-    new, old, page = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.old"), {}
+    folder = folder.resolve()  # where a link leads
+    files_of_page(folder)
+    new, page = _beside(folder), {}
     try:
-        for left_over in (new, old):
-            shutil.rmtree(left_over, ignore_errors=True)
         new.mkdir(parents=True)
         yield new, page
         for path in STATIC.iterdir():
             shutil.copyfile(path, new / path.name)
         (new / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
-        (new / DATA).write_text(f"window.REPORT = {json.dumps(finite(page))};\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
+        (new / DATA).write_text(f"{DATA_BEGINS}{json.dumps(finite(page))};\n", encoding="utf-8")
+        written = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+        write_json(new / MANIFEST, {"files": [*written, MANIFEST]})
+        _put_in_place(new, folder)
     except BrokenPipeError:  # of standard output, while this was written
         raise
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
-        for left_over in (new, old):
-            shutil.rmtree(left_over, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def files_of_page(folder: Path) -> list[str]:
+    """The files of the page in a folder, relative to it; none where there is no folder.
+
+    Raises:
+        WriteError: the folder holds something, and that is no page.
+    """
+    if not folder.exists():
+        return []
+    if (folder / MANIFEST).is_file():
+        files = read_json(folder / MANIFEST).get("files", [])
+        if isinstance(files, list) and all(isinstance(name, str) for name in files):
+            return [name for name in files if not PurePosixPath(name).is_absolute() and ".." not in name.split("/")]
+    elif (folder / DATA).is_file():  # of before there were lists
+        with open(folder / DATA, encoding="utf-8", errors="replace") as file:
+            if file.read(len(DATA_BEGINS)) == DATA_BEGINS:
+                names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+                return [name for name in names if UNLISTED.fullmatch(name)]
+    elif not any(folder.iterdir()):
+        return []
+    raise WriteError(f"{folder}: holds something that is no report; choose another folder, or remove it")
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Makes `new` the page in `folder`; what is no page's there goes over into it."""
+    for _ in range(TRIES):
+        old = _beside(folder)
+        try:
+            folder.rename(old)
+        except FileNotFoundError:
+            old = None
+        try:
+            if old:
+                _hand_over(old, new, files_of_page(old))
+            new.rename(folder)
+        except BaseException as error:
+            is_taken = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if old and not folder.exists():
+                old.rename(folder)
+                old = None
+            if not is_taken:
+                raise
+        if old:
+            shutil.rmtree(old, ignore_errors=True)
+        if not new.exists():
+            return
+    raise WriteError(f"{folder}: others write there all the time")
+
+
+def _hand_over(old: Path, new: Path, listed: list[str]) -> None:
+    """Moves the files of a page's folder that are not `listed` into the folder of the next."""
+    for path in sorted(old.rglob("*")):
+        name = path.relative_to(old)
+        if (path.is_symlink() or not path.is_dir()) and name.as_posix() not in listed:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(new / name)
+
+
+def _beside(folder: Path) -> Path:
+    """A name for a folder beside another that nobody else has; a killed process's is removed as temporary files are."""
+    return folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")

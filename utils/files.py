@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,7 +95,7 @@ def _remove_temporary(paths: Iterable[Path]) -> None:
     for path in list(paths):
         if TEMPORARY.fullmatch(path.name):
             with suppress(OSError):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def write_json(path: str | Path, content: dict) -> None:
