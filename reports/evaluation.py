@@ -11,6 +11,7 @@ from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
 from utils.errors import InputError
 from utils.files import read_json
+from utils.results import INCOMPLETE
 
 SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
 LABELS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
@@ -88,6 +89,8 @@ def read_evaluation(run: Path) -> Evaluation:
     """
     if not (run / "metrics.json").exists():
         raise InputError(f"{run}: holds no metrics.json of an evaluation; scripts/test.sh evaluates a run")
+    if (run / INCOMPLETE).exists():
+        raise InputError(f"{run}: an evaluation ended before all its results were written; evaluate the run again")
     summary, table = read_json(run / "metrics.json"), run / "metrics.csv"
     folders = {int(path.name[:4]): path for path in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.evaluation import Evaluation
+from utils.figures import save_figure
 from utils.results import plot_history
 
 DPI = 130
@@ -34,7 +35,7 @@ def write_figures(evaluation: Evaluation, history: dict | None, folder: Path) ->
         if recognition:
             drawn["recognition.png"] = ("instruments told by their clouds", draw_confusion(recognition))
         for name, (title, figure) in drawn.items():
-            figure.savefig(folder / name, dpi=DPI)
+            save_figure(figure, folder / name, dpi=DPI)
             figures.append({"file": name, "title": title})
     return figures
 

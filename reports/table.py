@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from reports.comparison import mean_interval, read_comparison
 from utils.errors import InputError
+from utils.figures import save_figure
 from utils.files import read_json, replacing
 
 CONDITIONS = ("label", "depth", "rgb-depth")  # in the table's order
@@ -93,8 +94,7 @@ def write_table(rows: Sequence[Row], folder: Path) -> list[Path]:
         with replacing(paths[-1]) as temporary:
             temporary.write_text(text, encoding="utf-8")
     paths.append(folder / "comparison.png")
-    with replacing(paths[-1]) as temporary:
-        draw(rows).savefig(temporary, dpi=130)
+    save_figure(draw(rows), paths[-1], dpi=130)
     return paths
 
 

@@ -7,7 +7,6 @@ mixture with the median SDR improvement of those written.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from matplotlib.figure import Figure
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.points import read_cloud  # noqa: E402
+from reports.evaluation import read_evaluation  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
-from utils.files import replacing  # noqa: E402
+from utils.figures import save_figure  # noqa: E402
 from utils.options import ArgumentParser, whole  # noqa: E402
 from utils.spectrogram import stft  # noqa: E402
 
@@ -31,16 +31,20 @@ LOWEST_HZ = 60.0
 
 def median_mixture(run: Path) -> Path:
     """The folder of the mixture whose SDR improvement is the median of those an evaluation of `run` wrote."""
-    folders = {int(folder.name[:4]): folder for folder in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
-    try:
-        with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["index"]) in folders and row["scored"] == "1"]
-    except OSError as error:
-        raise InputError(f"{run / 'metrics.csv'}: cannot be read; evaluate the run first") from error
-    if not rows:
+    drawn = [mixture for mixture in read_evaluation(run).scored if mixture.folder]
+    if not drawn:
         raise InputError(f"{run / 'visualization'}: holds no scored mixture; evaluate the run with --num_vis 1 or more")
-    rows.sort(key=lambda row: float(row["sdr"]) - float(row["sdr_mixture"]))
-    return folders[int(rows[len(rows) // 2]["index"])]
+    drawn.sort(key=lambda mixture: mixture.improvement)
+    return drawn[len(drawn) // 2].folder
+
+
+def instruments_of(folder: Path) -> list[str]:
+    """Who plays in the mixture of a folder below a run's `visualization/`; `source 1`, ... where no scores tell."""
+    try:
+        found = {mixture.folder: mixture.instruments for mixture in read_evaluation(folder.parent.parent).mixtures}
+        return found[folder]
+    except (InputError, KeyError):
+        return [f"source {n + 1}" for n in range(len(list(folder.glob("pred*.wav"))))]
 
 
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
@@ -78,17 +82,16 @@ def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
     sources = len(list(folder.glob("pred*.wav")))
     if not sources:
         raise InputError(f"{folder}: holds no pred1.wav; expected a folder that an evaluation wrote")
-    names = folder.name.partition("_")[2].split("+")
+    names = instruments_of(folder)
     loudest = float(stft(torch.from_numpy(read_wave(folder / "mix.wav")[0]), n_fft, hop).abs().max())
     figure = Figure(figsize=(13, 3.4 * sources), layout="constrained")
     grid = figure.add_gridspec(sources, 4, width_ratios=[1, 0.7, 1, 1])
     draw_spectrogram(figure.add_subplot(grid[:, 0]), folder / "mix.wav", "mixture", loudest, n_fft, hop)
     for n in range(sources):
-        instrument = names[n].split("-")[0] if n < len(names) else f"source {n + 1}"
-        draw_cloud(figure.add_subplot(grid[n, 1]), folder / f"point{n + 1}_frame1.ply", f"{instrument}: cloud")
+        draw_cloud(figure.add_subplot(grid[n, 1]), folder / f"point{n + 1}_frame1.ply", f"{names[n]}: cloud")
         for column, (part, title) in enumerate((("pred", "separated"), ("gt", "truth")), 2):
             axes = figure.add_subplot(grid[n, column])
-            draw_spectrogram(axes, folder / f"{part}{n + 1}.wav", f"{instrument}: {title}", loudest, n_fft, hop)
+            draw_spectrogram(axes, folder / f"{part}{n + 1}.wav", f"{names[n]}: {title}", loudest, n_fft, hop)
     return figure
 
 
@@ -103,8 +106,7 @@ def main() -> None:
     if (folder / "visualization").is_dir():
         folder = median_mixture(folder)
     figure = draw_separation(folder, options.stft_frame, options.stft_hop)
-    with replacing(options.output) as temporary:
-        figure.savefig(temporary, dpi=80)
+    save_figure(figure, options.output, dpi=80)
     print(f"wrote {options.output}: {folder.name}")
 
 

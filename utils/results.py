@@ -17,14 +17,18 @@ import mir_eval
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from utils.distributed import is_main, main_only
 from utils.errors import InputError, UnreadableError
+from utils.figures import save_figure
 from utils.files import TEMPORARY, finite, replacing, write_json
 from utils.lock import LOCK
 from utils.meters import Mean
 from utils.metrics import Scores
 
+# Stands in a run's folder while the results of an evaluation replace those of the one before.
+INCOMPLETE = ".evaluation-incomplete"
 SCORES = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +59,7 @@ def remove_results(run: Path) -> None:
     remove_visuals(run)
     for folder in ("tensorboard", "report"):
         shutil.rmtree(run / folder, ignore_errors=True)
-    for pattern in ("*_latest.pth", "*_best.pth", "metrics.*", "loss.png", "config.json", "skipped.json"):
+    for pattern in ("*_latest.pth", "*_best.pth", "metrics.*", "loss.png", "config.json", "skipped.json", INCOMPLETE):
         for path in run.glob(pattern):
             path.unlink()
 
@@ -68,7 +72,10 @@ def remove_visuals(run: Path) -> None:
 
 @contextmanager
 def replacing_visuals(run: Path) -> Iterator[Path]:
-    """Yields a folder to draw mixtures in; if all goes well they replace those of the evaluation before."""
+    """Yields a folder to draw mixtures in; if all goes well they replace those of the evaluation before.
+
+    From then until its scores are written too (`EvaluationTable.write`) the evaluation counts as incomplete.
+    """
     new = run / ".visualization.tmp"
     if not is_main():
         yield new
@@ -76,6 +83,7 @@ def replacing_visuals(run: Path) -> Iterator[Path]:
     shutil.rmtree(new, ignore_errors=True)
     try:
         yield new
+        (run / INCOMPLETE).touch()
         remove_visuals(run)
         for folder in new.glob("*"):
             (run / "visualization").mkdir(exist_ok=True)
@@ -183,6 +191,7 @@ class EvaluationTable:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
+        (run / INCOMPLETE).unlink(missing_ok=True)
 
 
 def _of_sources(row: dict, column: str) -> list[str]:
@@ -248,5 +257,5 @@ def _plot_curves(path: Path, curves: dict[str, tuple[list, list]], unit: str, be
         axes.axvline(best, color="gray", linestyle=":", label=f"best epoch: {best}")
     axes.legend()
     axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    save_figure(figure, path, dpi=120)
