@@ -15,6 +15,13 @@ from utils.results import INCOMPLETE
 
 SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
 LABELS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
+MOST_SOURCES = 1000
+# What a page takes of `metrics.json`, and what that is; a mean over no mixtures is None.
+SUMMARY = {
+    **dict.fromkeys(("n_mixtures", "n_scored"), int),
+    **dict.fromkeys(LABELS, int | float | None),
+    "per_instrument": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,14 @@ class Mixture:
 
     def check(self) -> None:
         """Raises KeyError or ValueError if a column that a page shows is missing or no number."""
-        _ = self.index, self.made_of, self.instruments, self.row["rate_hz"], self.row["window_samples"]
+        if None in self.row.values():
+            raise ValueError("a row is cut short")
+        if not 1 <= int(self.row["num_sources"]) <= MOST_SOURCES:
+            raise ValueError(f"{self.row['num_sources']} sources")
+        for name in ("rate_hz", "window_samples"):
+            if int(self.row[name]) < 1:
+                raise ValueError(f"{name} {self.row[name]}")
+        _ = self.index, self.made_of, self.instruments
         for name in SCORE_COLUMNS:
             self.score(name)
 
@@ -92,6 +106,12 @@ def read_evaluation(run: Path) -> Evaluation:
     if (run / INCOMPLETE).exists():
         raise InputError(f"{run}: an evaluation ended before all its results were written; evaluate the run again")
     summary, table = read_json(run / "metrics.json"), run / "metrics.csv"
+    missing = [name for name, kind in SUMMARY.items() if not isinstance(summary.get(name, ...), kind)]
+    if missing:
+        raise InputError(
+            f"{run / 'metrics.json'}: not the scores of an evaluation ({missing[0]} is missing or no "
+            f"{'number' if missing[0] != 'per_instrument' else 'table'}); evaluate the run again"
+        )
     folders = {int(path.name[:4]): path for path in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:
         with open(table, newline="", encoding="utf-8") as file:
@@ -100,7 +120,7 @@ def read_evaluation(run: Path) -> Evaluation:
             mixture.check()
     except OSError as error:
         raise InputError(f"{table}: cannot be read ({error.strerror}); evaluate the run again") from error
-    except (KeyError, ValueError, UnicodeDecodeError, csv.Error) as error:
+    except (KeyError, ValueError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not the scores of an evaluation ({error}); evaluate the run again") from error
     return Evaluation(run, summary, mixtures)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, write_media
 from reports.figures import write_figures
 from reports.page import writing_page
-from utils.checkpoint import load
 from utils.conditioning import format_conditioning
+from utils.run_state import read_history
 
 COLUMNS = [
     {"key": "sdr_mixture", "label": "SDR before"},
@@ -28,7 +28,7 @@ def write_run_page(run: Path) -> Path:
         InputError: the run was not evaluated, or its results are damaged; the page cannot be written (WriteError).
     """
     evaluation, folder = read_evaluation(run), run / "report"
-    history = load(run / "history_latest.pth") if (run / "history_latest.pth").exists() else None
+    history = read_history(run)
     with writing_page(folder) as (new, page):
         page |= {
             "title": run.resolve().name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -42,15 +43,35 @@ def bad_files(folder):
     (folder / "code.pth").write_bytes(pickle.dumps({"weight": RunsCode()}))
     torch.save({"weight": RunsCode()}, folder / "code2.pth")
     torch.save([1, 2], folder / "list.pth")
+    with zipfile.ZipFile(folder / "whole.pth") as whole, zipfile.ZipFile(folder / "packed.pth", "w", 8) as packed:
+        for part in whole.infolist():  # a gigabyte of zeros would take a megabyte so
+            packed.writestr(part.filename, whole.read(part))
+    torch.save({"a": {"b": torch.zeros(1).expand(2**40)}}, folder / "strides.pth")
+    torch.save({"weight": torch.eye(3).to_sparse()}, folder / "sparse.pth")
+    torch.save({"weight": torch.empty(9, device="meta")}, folder / "meta.pth")
 
 
-@pytest.mark.parametrize("name", ["truncated", "empty", "text", "code", "code2", "list", "missing"])
+BAD = ["truncated", "empty", "text", "code", "code2", "list", "missing", "packed", "strides", "sparse", "meta"]
+
+
+@pytest.mark.parametrize("name", BAD)
 def test_files_that_cannot_be_loaded(tmp_path, name, capfd):
     bad_files(tmp_path)
     with pytest.raises(InputError, match=f"{name}.pth") as error:
         checkpoint.load(tmp_path / f"{name}.pth")
     assert "\n" not in str(error.value)
     assert "ran" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")])
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch, error):
+    def fails(*_, **__):
+        raise error
+
+    checkpoint.save({"epoch": 1}, tmp_path / "a.pth")
+    monkeypatch.setattr(torch, "load", fails)
+    with pytest.raises(InputError, match="a.pth: there is too little memory to read it"):
+        checkpoint.load(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize(

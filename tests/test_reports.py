@@ -32,7 +32,7 @@ from reports.run_page import write_run_page
 from utils.checkpoint import save
 from utils.errors import InputError
 from utils.metrics import Scores
-from utils.results import INCOMPLETE, EvaluationTable, new_history, record
+from utils.results import EvaluationTable, new_history, record
 from utils.spectrogram import stft, warp
 from utils.visuals import draw_separation, write_separation
 
@@ -370,12 +370,3 @@ def test_recordings_of_any_length_have_pictures(tmp_path, samples):
     with open_recording(str(tmp_path / "a.wav")) as recording:
         extremes, magnitudes = overview.measure(recording)
     assert extremes.shape[1] == magnitudes.shape[1] == min(samples, 1200)
-
-
-def test_an_evaluation_that_was_interrupted_is_told(tmp_path):
-    run = write_evaluation(tmp_path / "run", 3.0, drawn=0)
-    (run / INCOMPLETE).touch()
-    with pytest.raises(InputError, match="ended before all its results were written; evaluate the run again"):
-        read_evaluation(run)
-    write_evaluation(run, 3.0, drawn=0)
-    assert read_evaluation(run).mixtures and not (run / INCOMPLETE).exists()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -32,14 +34,20 @@ def load(path: str | Path) -> dict:
     """Reads what `save` wrote, or any PyTorch file that holds a dictionary of tensors and plain values.
 
     Raises:
-        InputError: the file is missing, truncated, of another kind, or would run code to be read.
+        InputError: the file is missing, truncated, of another kind, or would run code to be read; or it is larger than
+            this machine's memory, or pretends to be.
     """
     try:
+        _refuse_compressed(path)
         with warnings.catch_warnings(action="ignore"):  # the error says it all
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # on a damaged file PyTorch's unpickler stumbles in many ways, an OSError among them
         if isinstance(error, OSError) and error.filename:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise InputError(f"{path}: there is too little memory to read it") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, pickle.UnpicklingError):  # PyTorch's advice is to let the file run its code
             needs = re.search(r"GLOBAL (\S+)", str(error))
@@ -47,7 +55,30 @@ def load(path: str | Path) -> dict:
         raise InputError(f"{path}: not a whole PyTorch checkpoint of plain weights ({reason})") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a dictionary of weights, found {type(content).__name__}")
+    for name, value in tensors_in(content):
+        is_plain = value.layout == torch.strided and not value.is_meta
+        if not is_plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise InputError(
+                f"{path}: not a whole PyTorch checkpoint ({name} is larger than what the file holds of it)"
+            )
     return content
+
+
+def _refuse_compressed(path: str | Path) -> None:
+    """Raises InputError for a file that unpacks to more than it is: PyTorch stores what it saves as it is."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise InputError(f"{path}: not a whole PyTorch checkpoint of plain weights (its parts are compressed)")
+
+
+def tensors_in(content: object, name: str = "it") -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor in dictionaries and lists, with its name."""
+    if torch.is_tensor(content):
+        yield name, content
+    elif isinstance(content, dict | list | tuple):
+        for key, part in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from tensors_in(part, str(key))
 
 
 def load_weights(net: nn.Module, path: str | Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import zlib
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -198,9 +197,28 @@ def finish_outputs(run: Path) -> None:
     if not (run / LAST).exists():
         return
     content = checkpoint.load(run / LAST)
-    written = checkpoint.load(run / HISTORY) if (run / HISTORY).exists() else None
-    if repr(written) != repr(content["state"]["history"]):  # as text, in which NaN equals itself
+    if repr(read_history(run)) != repr(content["state"]["history"]):  # as text, in which NaN equals itself
         write_outputs(run, content)
+
+
+def read_history(run: Path) -> dict | None:
+    """The learning curves in a run's folder; None if there are none.
+
+    Raises:
+        InputError: the file is damaged, or holds something else.
+    """
+    if not (run / HISTORY).exists():
+        return None
+    history = checkpoint.load(run / HISTORY)
+    for part in ("train", "val"):
+        curves = history.get(part)
+        is_whole = isinstance(curves, dict) and {"epoch", "loss"} <= curves.keys()
+        is_whole = is_whole and all(isinstance(values, list) for values in curves.values())
+        is_whole = is_whole and len({len(values) for values in curves.values()}) == 1
+        numbers = [value for values in curves.values() for value in values] if is_whole else []
+        if not is_whole or not all(isinstance(value, int | float) for value in numbers):
+            raise InputError(f"{run / HISTORY}: not the learning curves of a run; remove it")
+    return history
 
 
 def best_epoch(run: Path) -> int:
@@ -209,9 +227,10 @@ def best_epoch(run: Path) -> int:
     Raises:
         InputError: the history is damaged.
     """
-    if not (run / HISTORY).exists():
+    history = read_history(run)
+    if history is None:
         return 0
-    val = checkpoint.load(run / HISTORY)["val"]
+    val = history["val"]
     finite = [(loss, -epoch) for loss, epoch in zip(val["loss"], val["epoch"], strict=True) if math.isfinite(loss)]
     return -min(finite, default=(0.0, 0))[1]  # of equals the later
 
@@ -227,13 +246,5 @@ def note_lists(state: RunState, options: argparse.Namespace) -> None:
 
 
 def _are_finite(content: object) -> bool:
-    extremes = (torch.stack(torch.aminmax(tensor)) for tensor in _tensors(content) if tensor.numel())  # of NaN: NaN
-    return all(bool(extreme.isfinite().all()) for extreme in extremes)
-
-
-def _tensors(content: object) -> Iterator[torch.Tensor]:
-    if torch.is_tensor(content):
-        yield content
-    elif isinstance(content, dict | list):
-        for part in content.values() if isinstance(content, dict) else content:
-            yield from _tensors(part)
+    tensors = (tensor for _, tensor in checkpoint.tensors_in(content) if tensor.numel())
+    return all(bool(torch.stack(torch.aminmax(tensor)).isfinite().all()) for tensor in tensors)  # of NaN: NaN
