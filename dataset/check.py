@@ -14,8 +14,10 @@ import numpy as np
 
 from dataset.audio import NotFiniteError, read_window, recording_length, recording_rate
 from dataset.captures import HEIGHTS_M, height_of
+from dataset.colours import full_scale, scale_note
 from dataset.frames import frames_needed
 from dataset.index import IndexRow, parse_index
+from dataset.ply import vertex_fields
 from dataset.points import read_points, voxelise
 from utils.errors import InputError
 from utils.parallel import mapper
@@ -23,11 +25,11 @@ from utils.progress import Progress
 
 ERRORS = (  # training or evaluation would stop, or its scores would mean nothing
     *("wrong row", "unreadable recording", "NaN in recording", "missing frames", "unreadable cloud"),
-    *("too few frames", "too few instruments", "shared recording", "shared performer"),
+    *("colours out of range", "too few frames", "too few instruments", "shared recording", "shared performer"),
 )
 WARNINGS = (  # it works, but perhaps not as meant
     *("silent recording", "short recording", "other rate", "clipped recording"),
-    *("cloud without colours", "implausible height"),
+    *("cloud without colours", "colours of another scale", "implausible height"),
 )
 SILENT = 1e-4  # a recording that never exceeds this, -80 dB of full scale, is silent
 CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 1e-3  # of full scale; share of samples there or above
@@ -200,12 +202,25 @@ def check_cloud(path: str, voxel_size_m: float) -> list[Finding]:
         return [Finding("unreadable cloud", path, _reason(error, path))]
     findings = []
     if rgb is None:
-        findings.append(Finding("cloud without colours", path, "no red, green, blue; use --rgbs_feature 0"))
+        fields = " ".join(vertex_fields(path))
+        reason = f"no red, green, blue, but {fields}; use --rgbs_feature 0"
+        findings.append(Finding("cloud without colours", path, reason))
+    else:
+        findings += check_colours(path, rgb)
     height = height_of(xyz)
     if not HEIGHTS_M[0] <= height <= HEIGHTS_M[1]:
         reason = f"{height:.3g} high along Y, expected {HEIGHTS_M[0]} to {HEIGHTS_M[1]} m: is it in metres, Y up?"
         findings.append(Finding("implausible height", path, reason))
     return findings
+
+
+def check_colours(path: str, rgb: np.ndarray) -> list[Finding]:
+    """What is wrong with colours `[P, 3]` in the numbers of the file, or was taken otherwise than by their type."""
+    try:
+        note = scale_note(rgb, full_scale(rgb))
+    except InputError as error:
+        return [Finding("colours out of range", path, f"{error}; training with --rgbs_feature 1 stops at it")]
+    return [Finding("colours of another scale", path, note)] if note else []
 
 
 def shared_between(

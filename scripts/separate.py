@@ -17,7 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.audio import open_recording  # noqa: E402
-from dataset.captures import UP_AXES, Capture, choose_frames, list_frames, read_capture  # noqa: E402
+from dataset.captures import UNITS_M, UP_AXES, Capture, choose_frames, list_frames, read_capture  # noqa: E402
+from dataset.text_clouds import check_columns  # noqa: E402
 from reports.recording_page import write_recording_page  # noqa: E402
 from separation import Separator  # noqa: E402
 from separation.scene import Scene, cloud_for_model, split_scene  # noqa: E402
@@ -37,7 +38,7 @@ def main() -> None:
     with open_recording(str(options.mixture)) as recording:
         separator = Separator.from_run(options.run, options.device)
         if options.scene:
-            scene, unit = read_scene(options)
+            scene, capture = read_scene(options)
             clouds = [[(cloud_for_model(musician), musician.rgb)] for musician in scene.musicians]
         elif options.labels:
             clouds = options.labels
@@ -59,7 +60,13 @@ def main() -> None:
     for path, level_db in zip([*stems.values(), *residual.values()], levels_db, strict=False):
         say(f"{path}: {level_db:.1f} dB of the recording's energy")
     if options.scene:
-        write_scene(scene, stems, options.output, capture=options.scene, unit_of_capture=unit, up_of_capture=options.up)
+        write_scene(
+            *(scene, stems, options.output),
+            capture=options.scene,
+            unit_of_capture=capture.unit,
+            up_of_capture=options.up,
+            shift_m=None if capture.shift_m is None else capture.shift_m.tolist(),
+        )
         say(f"{options.output / 'scene.json'}, {options.output / 'scene.png'}: where they stand")
         shown = {name: (musician.xyz, musician.rgb) for name, musician in zip(names, scene.musicians, strict=True)}
     elif options.labels:
@@ -83,16 +90,16 @@ def read_source(separator: Separator, path: str, number: int, options: argparse.
     chosen = choose_frames(frames, net.num_frames, separator.options.stride_frames, generator(options.seed, number))
     clouds = []
     for frame in dict.fromkeys(chosen):
-        capture = read_capture(frame, options.up)
+        capture = read_capture(frame, options.up, options.unit, options.columns)
         tell_capture(frame, capture)
         separator.voxels(frame, capture.xyz, capture.rgb)  # what is wrong with it is told with its name
         clouds.append((capture.xyz, capture.rgb))
     return clouds
 
 
-def read_scene(options: argparse.Namespace) -> tuple[Scene, str]:
-    """The musicians in one capture of all of them, and the unit that it was in."""
-    capture = read_capture(options.scene, options.up)
+def read_scene(options: argparse.Namespace) -> tuple[Scene, Capture]:
+    """The musicians in one capture of all of them, and the capture."""
+    capture = read_capture(options.scene, options.up, options.unit, options.columns, is_scene=True)
     tell_capture(options.scene, capture)
     try:
         scene = split_scene(capture.xyz, capture.rgb, options.num_sources)
@@ -103,13 +110,13 @@ def read_scene(options: argparse.Namespace) -> tuple[Scene, str]:
     if not scene.has_floor:
         say(f"{options.scene}: no floor in sight; if there is one, perhaps another axis points up: --up z")
     say(f"{options.scene}: {len(scene.musicians)} musicians")
-    return scene, capture.unit
+    return scene, capture
 
 
 def tell_capture(path: str, capture: Capture) -> None:
     """Says what was made of a cloud that is not simply a musician in metres."""
-    if capture.unit != "m":
-        say(f"{path}: taken as {capture.unit}, {capture.height_m:.2f} m high")
+    for note in capture.notes:
+        say(f"{path}: {note}")
     if not capture.is_plausible:
         say(f"{path}: {capture.height_m:.3g} m high, which no musician is; perhaps another axis points up: --up z")
 
@@ -161,6 +168,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--num_sources", type=whole(1, 100), help="musicians in the scene (default: as many as are found)")
     add("--names", nargs="+", help="names of the stems; in a scene from left to right (default: of the clouds' files)")
     add("--up", default="y", choices=list(UP_AXES), help="axis of the clouds that points up (default: y)")
+    add("--unit", default="auto", choices=["auto", *UNITS_M], help="of the clouds (default: auto, by their height)")
+    add(
+        "--columns",
+        nargs="+",
+        help="of text files: x y z, r g b and _ for what is else, in their order (default: by titles and values)",
+    )
     add("--soft", action="store_true", help="weigh by the masks' probabilities instead of cutting binary masks")
     add("--report", action="store_true", help="write report/index.html, to see and hear all of it in a browser")
     add("--residual", action="store_true", help=f"write {RESIDUAL}.wav, the recording without its stems")
@@ -170,6 +183,8 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args(_with_axis(sys.argv[1:]))
     if options.num_sources and not options.scene:
         raise InputError("--num_sources goes with --scene; with --points every cloud is a source")
+    if options.columns:
+        check_columns(options.columns)
     return options
 
 

@@ -15,7 +15,7 @@ def scene_files(folder: Path, names: list[str]) -> list[Path]:
     return [folder / "scene.json", folder / "scene.png", *(folder / f"{name}.ply" for name in names)]
 
 
-def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: str) -> None:
+def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: object) -> None:
     """Writes `scene.json`, `scene.png` and a PLY file of each musician.
 
     Args:

@@ -99,6 +99,16 @@ def test_the_same_musicians_in_other_forms(run, tmp_path, points, arguments, not
         assert np.abs(other[name][0] - wave).max() < 0.1 * np.abs(wave).max(), name
 
 
+def test_text_clouds_by_their_columns(run, files):
+    xyz, rgb = body(0)
+    rows = np.concatenate([np.ones((len(xyz), 1)), rgb, xyz / 0.3048], axis=1)
+    np.savetxt(files / "violin.xyz", rows, "%.5f")
+    options = ("--columns", "_", "r", "g", "b", "x", "y", "z", "--unit", "ft")
+    code, printed, complaint = run(*options, points=("violin.xyz", "cello.ply"))
+    assert code == 0, complaint
+    assert "violin.xyz" not in printed
+
+
 def test_a_cloud_that_lies_down_is_noticed(run):
     code, printed, _ = run("--names", "a", "b", points=("violin_z_up.ply", "cello_z_up.ply"))
     assert code == 0 and "which no musician is; perhaps another axis points up: --up" in printed
@@ -131,6 +141,7 @@ WRONG = [
     ("nothing to separate", dict(points=()), "one of the arguments --points --scene --labels is required"),
     ("both", dict(arguments=("--scene", "violin.ply")), "not allowed with argument"),
     ("sources without a scene", dict(arguments=("--num_sources", "2")), "--num_sources goes with --scene"),
+    ("columns", dict(arguments=("--columns", "x", "y")), "--columns: expected x y z, once each"),
     ("up", dict(arguments=("--up", "w")), "argument --up: invalid choice: 'w'"),
     ("a misspelt option", dict(arguments=("--sof",)), "unrecognized arguments: --sof"),
 ]
