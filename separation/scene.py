@@ -92,7 +92,7 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
     is_floor = np.zeros(len(xyz), bool) if floor is None else floor.holds(xyz)
     if floor is not None:
         voxels = voxels[floor.height(voxels) > MARGIN_M]
-    walls = find_walls(voxels)
+    walls = find_walls(voxels, floor)
     is_wall = np.zeros(len(xyz), bool)
     for wall in walls:
         voxels = voxels[wall.height(voxels) > MARGIN_M]

@@ -16,7 +16,10 @@ LOW_M = 0.6  # the floor is looked for among the points no higher than this abov
 LEVEL = 0.97  # cosine of the steepest a floor may be, 14 degrees: cameras are seldom quite level
 FLOOR_M2, WALL_M2 = 0.5, 1.5  # the smallest that count; of the floor where nothing stands on it: feet are no floor
 BEYOND = 0.05  # share of the points that may lie beyond a floor or wall: reflections, a door
-MAX_WALLS = 6  # with the ceiling
+MAX_WALLS, MOST_PLANES = 6, 10  # with the ceiling; planes that are looked at
+UPRIGHT = 0.2  # sine of the largest angle between a wall and the vertical
+WHOLE = 0.8  # share of a wall's length where some of it is seen
+BELOW_HEADS_M, REACHES_M = 0.15, 0.4  # how far below the heads a wall may end; how far it reaches beyond the group
 CELL_M = 0.1  # areas are counted in cells of this size
 STRAY_NEIGHBOURS, STRAY_M = 3, 0.08  # a voxel with fewer others this near is a stray
 
@@ -84,21 +87,53 @@ def find_floor(voxels: np.ndarray) -> Plane | None:
     return plane if open_area >= FLOOR_M2 else None
 
 
-def find_walls(voxels: np.ndarray) -> list[Plane]:
-    """Walls and ceiling about voxels `[V, 3]`, the floor taken away: large planes with next to nothing beyond."""
-    walls = []
-    while len(walls) < MAX_WALLS:
-        plane = _fit(voxels)
-        if plane is None or plane.area_m2 < WALL_M2:
+def find_walls(voxels: np.ndarray, floor: Plane | None) -> list[Plane]:
+    """Walls and ceiling about voxels `[V, 3]`, the floor taken away: see `_is_wall` and `_is_ceiling`."""
+    up = floor.normal if floor else np.array([0.0, 1.0, 0.0])
+    walls: list[Plane] = []
+    pool = voxels  # in which planes are still looked for
+    for _ in range(MOST_PLANES):
+        plane = _fit(pool)
+        if plane is None or plane.area_m2 < WALL_M2 or len(walls) == MAX_WALLS:
             break
         height = plane.height(voxels)
         if (height > MARGIN_M).sum() < (height < -MARGIN_M).sum():
             plane, height = _turned(plane), -height
-        if (height < -MARGIN_M).sum() > BEYOND * (abs(height) > MARGIN_M).sum():
-            break
-        walls.append(plane)
-        voxels = voxels[height > MARGIN_M]
+        beyond = (height < -MARGIN_M).sum() / max((abs(height) > MARGIN_M).sum(), 1)
+        inside, before = voxels[abs(height) <= MARGIN_M], voxels[height > MARGIN_M]
+        is_one = beyond <= BEYOND and (_is_wall(plane, inside, before, up) or _is_ceiling(plane, up))
+        if is_one:
+            walls.append(plane)
+            voxels = voxels[height > MARGIN_M]
+        pool_height = plane.height(pool)
+        pool = pool[(pool_height if is_one else abs(pool_height)) > MARGIN_M]
     return walls
+
+
+def _is_wall(plane: Plane, inside: np.ndarray, before: np.ndarray, up: np.ndarray) -> bool:
+    """Whether an upright plane that holds voxels `inside` `[V, 3]` is a wall behind what stands `before` it.
+
+    A wall has no gaps, is as high as heads, and reaches beyond the group; a row of flat instruments has gaps, or ends
+    with the group.
+    """
+    if abs(plane.normal @ up) > UPRIGHT:
+        return False
+    if not len(before):
+        return True
+    along = np.cross(up, plane.normal)
+    along /= np.linalg.norm(along)
+    place, others = inside @ along, before @ along
+    low, high = np.percentile(place, (1, 99))
+    columns = np.bincount(((place - low) / CELL_M).astype(int).clip(0))[: max(int((high - low) / CELL_M), 1)]
+    is_whole = (columns > 0).mean() >= WHOLE
+    is_high = np.percentile(inside @ up, 98) >= np.percentile(before @ up, 98) - BELOW_HEADS_M
+    left, right = np.percentile(others, (2, 98))
+    beyond = max(left - low, 0) + max(high - right, 0)
+    return is_whole and is_high and beyond >= REACHES_M
+
+
+def _is_ceiling(plane: Plane, up: np.ndarray) -> bool:
+    return bool(plane.normal @ up < -LEVEL)
 
 
 def without_strays(voxels: np.ndarray) -> np.ndarray:

@@ -210,13 +210,13 @@ def face_on(stage: Stage, instruments: list[str], spacing: tuple[float, float]) 
         performer = replace(bodies.draw_performer(instrument, stage.rng), music_stand=None)
         style = replace(performer.style, turn=0.3)
         surface = bodies.scene(replace(performer, style=style), stage.rng.uniform(0, 10))
-        front = np.percentile(surface.points[2], 95)
+        front = np.percentile(surface.points[2], 90)
         stage.person(surface, x, 0.5 - front, 0.0)
 
 
 def basses_face_on(stage: Stage) -> None:
     stage.floor()
-    face_on(stage, ["doublebass", "guitar", "doublebass"], (1.2, 1.5))
+    face_on(stage, ["doublebass"] * 3, (1.1, 1.3))
 
 
 def guitars_face_on(stage: Stage) -> None:
