@@ -17,6 +17,8 @@ BESIDE_M = 0.10  # a width is measured in a strip that is twice as wide
 BIN_M, FULL, GAP_BINS = 0.03, 2, 2  # of a strip; points in one that is not empty; how far to the next that is not
 BINS = int(2 * REACH_M / BIN_M) + 1
 DIRECTIONS = 8
+TYPICAL_TOP_M, TYPICAL_HEAD_M, TYPICAL_SHOULDERS_M = 0.17, 0.20, 0.45  # widths
+WEIGHTS, BIAS = np.array([-14.12, -7.13, -15.65, -4.95, 1.05, -2.79, 11.32, 2.87, -2.14, 5.08]), -4.17
 APART_M = 0.28  # between two heads
 
 
@@ -105,17 +107,21 @@ def _run(places: np.ndarray) -> float:
     return (last - first + 1) * BIN_M
 
 
-def _ramp(value: float, zero: float, one: float) -> float:
-    return float(np.clip((value - zero) / (one - zero), 0, 1))
-
-
 def score_of(widths: np.ndarray) -> float:
+    """How likely the widths `[8, D]` are a head's over shoulders, 0..1: see `scripts/fit_people.py`."""
     wide, usual = widths.max(axis=1), np.median(widths, axis=1)
-    head, widest = np.median(usual[1:3]), np.median(wide[1:3])
-    shoulders = wide[4:8].max()
-    size = _ramp(head, 0.06, 0.11) * _ramp(head, 0.34, 0.26) * _ramp(widest, 0.60, 0.42)
-    ratio = max(shoulders / max(widest, 0.05), usual[4:8].max() / max(head, 0.05))
-    wider = _ramp(shoulders, 0.20, 0.32) * _ramp(ratio, 1.15, 1.5)
-    round_top = _ramp(usual[0] / max(head, 0.05), 1.5, 1.1)
-    filled = (wide[:5] > 0.03).mean()
-    return size * wider * round_top * filled
+    head, shoulders = wide[1:3].mean(), wide[4:].max()
+    usual_head, usual_shoulders = usual[1:3].mean(), usual[4:].max()
+    measures = [
+        abs(wide[0] - TYPICAL_TOP_M),
+        abs(head - TYPICAL_HEAD_M),
+        abs(usual_head - TYPICAL_TOP_M),
+        wide[3],
+        shoulders,
+        abs(shoulders - TYPICAL_SHOULDERS_M),
+        usual_shoulders,
+        np.log((shoulders + 0.05) / (head + 0.05)),
+        np.log((usual_shoulders + 0.05) / (usual_head + 0.05)),
+        (wide[:6] > BIN_M).mean(),
+    ]
+    return float(1 / (1 + np.exp(-(WEIGHTS @ measures + BIAS))))

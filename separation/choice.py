@@ -1,0 +1,87 @@
+"""Which of the things in a room are its musicians."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from separation.footprints import APART_M, PIECE_SHARE, SMALL_SHARE, SMALLEST, Group, centre_of, split_groups
+from utils.errors import InputError
+
+LIKELY = 0.5  # score from which on a thing is taken for a musician, if its size is one's or not
+
+
+def choose(
+    voxels: np.ndarray, parts: list[Group], num_sources: int | None
+) -> tuple[list[Group], list[Group], list[Group]]:
+    """Among parts of voxels `[V, 3]`, the largest first: musicians, small pieces, and things that are neither.
+
+    Musicians are what is like a person; where nothing is, what is as large as one. With `num_sources` there are as
+    many: the likeliest, and if they are too few, those that gain most by being split.
+
+    Raises:
+        InputError: there is none, or there are not `num_sources`.
+    """
+    groups = _apart(voxels, [part for part in parts if part.score >= LIKELY])
+    groups = groups or _apart(voxels, _as_large(parts))
+    if not groups:
+        others = [part for part in parts if part.reason and len(part.members) >= SMALLEST]
+        hint = "is the vertical axis right (--up)? Musicians that touch need --num_sources"
+        raise InputError(f"no musician found{_among(others)}; {hint}")
+    spare: list[Group] = []
+    if num_sources is not None:
+        if len(groups) < num_sources:
+            more = sorted(_as_large(parts), key=_rank, reverse=True)
+            groups = _apart(voxels, groups + [part for part in more if not _is_in(part, groups)])
+        groups.sort(key=_rank, reverse=True)
+        spare = [replace(group, reason="a musician too many") for group in groups[num_sources:]]
+        groups = groups[:num_sources]
+    largest = max(len(group.members) for group in groups)
+    rest = [part for part in parts if not _is_in(part, groups + spare)]
+    others = [_unlike(voxels, part) for part in rest if len(part.members) >= max(SMALLEST, PIECE_SHARE * largest)]
+    pieces = [part for part in rest if len(part.members) < max(SMALLEST, PIECE_SHARE * largest)]
+    if num_sources is not None and len(groups) < num_sources:
+        found = split_groups(voxels, groups, num_sources)
+        if found is None:
+            raise InputError(
+                f"{len(groups)} musician(s) found{_among(others)}, and no way to make them {num_sources}; lower "
+                "--num_sources, or is the vertical axis wrong (--up)?"
+            )
+        groups = found
+    return groups, pieces, spare + others
+
+
+def _as_large(parts: list[Group]) -> list[Group]:
+    """Those whose size is a musician's, beside that of the largest."""
+    fitting = [part for part in parts if not part.reason]
+    largest = max((len(part.members) for part in fitting), default=0)
+    return [part for part in fitting if len(part.members) >= SMALL_SHARE * largest]
+
+
+def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
+    """Those that are not next to one before them."""
+    kept: list[Group] = []
+    for part in parts:
+        centre = centre_of(voxels, part.members)
+        if all(np.linalg.norm(centre - centre_of(voxels, group.members)) >= APART_M for group in kept):
+            kept.append(part)
+    return kept
+
+
+def _rank(part: Group) -> float:
+    """By likeness; among those as like, the larger first."""
+    return part.score * np.sqrt(len(part.members))
+
+
+def _is_in(part: Group, groups: list[Group]) -> bool:
+    return any(part.members is group.members for group in groups)
+
+
+def _unlike(voxels: np.ndarray, part: Group) -> Group:
+    x, _, z = voxels[part.members].mean(axis=0)
+    return part if part.reason else replace(part, reason=f"something unlike a person at x = {x:.1f}, z = {z:.1f} m")
+
+
+def _among(others: list[Group]) -> str:
+    return "".join(f", {group.reason}" for group in others)
