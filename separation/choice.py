@@ -39,8 +39,10 @@ def choose(
         groups = groups[:num_sources]
     largest = max(len(group.members) for group in groups)
     rest = [part for part in parts if not _is_in(part, groups + spare)]
-    others = [_unlike(voxels, part) for part in rest if len(part.members) >= max(SMALLEST, PIECE_SHARE * largest)]
-    pieces = [part for part in rest if len(part.members) < max(SMALLEST, PIECE_SHARE * largest)]
+    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) for part in rest]
+    is_thing = [large and not _is_next_to(voxels, part, groups) for part, large in zip(rest, is_large, strict=True)]
+    others = [_unlike(voxels, part) for part, thing in zip(rest, is_thing, strict=True) if thing]
+    pieces = [part for part, thing in zip(rest, is_thing, strict=True) if not thing]
     if num_sources is not None and len(groups) < num_sources:
         found = split_groups(voxels, groups, num_sources)
         if found is None:
@@ -67,6 +69,13 @@ def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
         if all(np.linalg.norm(centre - centre_of(voxels, group.members)) >= APART_M for group in kept):
             kept.append(part)
     return kept
+
+
+def _is_next_to(voxels: np.ndarray, part: Group, groups: list[Group]) -> bool:
+    """Whether it stands over the same place as a musician, who then holds it."""
+    centre = centre_of(voxels, part.members)
+    near = [group for group in groups if np.linalg.norm(centre - centre_of(voxels, group.members)) < APART_M]
+    return not part.reason and bool(near)
 
 
 def _rank(part: Group) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from separation.heads import Head
@@ -25,11 +25,8 @@ BULK_M = 0.4  # height of a musician without the lowest quarter and the highest 
 APART_M, LIKE_SHARE = 0.6, 0.35  # two musicians in one cluster: their centres, and how much smaller one may be
 CORE_SHARE = 0.5  # of one musician in a cluster of it and pieces; what is less is only the densest of a sparse cloud
 TOUCHING_M = 0.42  # the same, of those told to be two: halves of one musician are nearer
-NEIGHBOUR_M = 0.08  # voxels no farther apart are of one piece
 HEAD_NEAR_M = 0.1  # from a head to the nearest voxel of whose it is
 SURE_HEAD, HEADS_APART_M = 0.6, 0.45  # heads that take one thing apart
-ARM_M = 1.0  # from a musician's footprint to the end of what is of one piece with it: a bow, a scroll
-NEAR_M = 1.0  # from a musician's centre to that of a separate piece that belongs to it, such as a music stand
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,13 @@ class Group:
     """Voxels that belong together.
 
     members: their numbers. reason: why its size is no musician's, if it is not. score: 0..1, how much it is like one.
+    head_m: the height of its head above the floor, 0 if it has none.
     """
 
     members: np.ndarray
     reason: str = ""
     score: float = 0.0
+    head_m: float = 0.0
 
 
 def find_parts(voxels: np.ndarray, height: np.ndarray, heads: list[Head], touching: int = 1) -> list[Group]:
@@ -83,7 +82,7 @@ def _heads_of(voxels: np.ndarray, owners: np.ndarray, heads: list[Head], count: 
 
 
 def _between_heads(voxels: np.ndarray, members: np.ndarray, heads: list[Head]) -> list[tuple[np.ndarray, Head | None]]:
-    """The parts of a thing with several heads that are surely some, each nearest to one; the whole, if there are not."""
+    """The parts of a thing with several sure heads, each nearest to one; the whole, if there are not several."""
     sure: list[Head] = []
     for head in heads:
         apart = all(np.hypot(*(head.place - other.place)[[0, 2]]) >= HEADS_APART_M for other in sure)
@@ -103,9 +102,8 @@ def _with_score(voxels: np.ndarray, height: np.ndarray, part: Group, head: Head 
     head_height = 0.0
     if head:
         head_height = float(height[part.members][np.argmin(np.linalg.norm(own - head.place, axis=1))])
-    return Group(
-        part.members, part.reason, likeness(own, height[part.members], head.score if head else 0.0, head_height)
-    )
+    score = likeness(own, height[part.members], head.score if head else 0.0, head_height)
+    return replace(part, score=score, head_m=head_height)
 
 
 def split_groups(voxels: np.ndarray, groups: list[Group], count: int) -> list[Group] | None:
@@ -125,47 +123,8 @@ def split_groups(voxels: np.ndarray, groups: list[Group], count: int) -> list[Gr
     return None if too_near or min(len(group.members) for group in found) < SMALLEST else found
 
 
-def join_pieces(voxels: np.ndarray, groups: list[Group], pieces: list[Group], others: list[Group]) -> np.ndarray:
-    """The owner of each voxel, `[V]`: a number in `groups + others`, or -1.
-
-    Pieces are whole the nearest musician's. What is of one piece with a musician, such as an arm, belongs to the one
-    that is nearest by the way along it.
-    """
-    owners = np.full(len(voxels), -1)
-    for number, group in enumerate(groups + others):
-        owners[group.members] = number
-    centres = cKDTree([centre_of(voxels, group.members) for group in groups])
-    _give_to_nearest(voxels, owners, [piece.members for piece in pieces], centres)
-
-    free = np.flatnonzero(owners < len(groups))  # and the musicians'
-    graph = _neighbours(voxels[free])
-    seeds = np.flatnonzero(owners[free] >= 0)
-    distance, _, source = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True, limit=ARM_M)
-    near = np.isfinite(distance)
-    owners[free[near]] = owners[free[source[near]]]
-
-    rest = np.flatnonzero(owners < 0)
-    number, labels = connected_components(_neighbours(voxels[rest]), directed=False)
-    _give_to_nearest(voxels, owners, [rest[labels == piece] for piece in range(number)], centres)
-    return owners
-
-
-def _give_to_nearest(voxels: np.ndarray, owners: np.ndarray, pieces: list[np.ndarray], centres: cKDTree) -> None:
-    """Gives every piece whole to the musician whose centre is nearest, if one is near."""
-    for members in pieces:
-        distance, owner = centres.query(centre_of(voxels, members))
-        if distance <= NEAR_M:
-            owners[members] = owner
-
-
 def centre_of(voxels: np.ndarray, members: np.ndarray) -> np.ndarray:
     return voxels[members][:, [0, 2]].mean(axis=0)
-
-
-def _neighbours(voxels: np.ndarray) -> csr_matrix:
-    """The distances `[V, V]` of voxels that touch."""
-    tree = cKDTree(voxels)
-    return tree.sparse_distance_matrix(tree, NEIGHBOUR_M, output_type="coo_matrix").tocsr()
 
 
 def _clusters(voxels: np.ndarray, members: np.ndarray, density: int) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Where heads are among the points of a scene: a small round top over shoulders that are wider, which furniture has not."""
+"""Where heads are among the points of a scene: small round tops over wider shoulders, which furniture has not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Head:
 
 
 def find_heads(xyz: np.ndarray, height: np.ndarray, least: float = 0.0) -> list[Head]:
-    """Heads among points `[P, 3]` at `height` `[P]` above what they stand on, the best first, of `least` score or more."""
+    """Heads among points `[P, 3]` at `height` `[P]` above the ground, the best first, of more than `least` score."""
     kept = (height > LOWEST_M - DEPTHS_M[-1] - SLICE_M) & (height < HIGHEST_M)
     xyz, height = xyz[kept], height[kept]
     tops = _tops(xyz, height)

@@ -12,6 +12,7 @@ from utils.errors import InputError
 LIBRARIES = "libusb-1.0-0 libgl1 libgomp1"
 PLANE_M = 0.03  # points this far from a plane lie in it
 LEAST_M, MARGIN_M = 0.01, 0.05  # what is no farther from a floor or wall goes with it, by the camera's noise
+MOST_MARGIN_M = 0.12  # the same, of a wall far from the camera
 LOW_M = 0.6  # the floor is looked for among the points no higher than this above the lowest
 LEVEL = 0.97  # cosine of the steepest a floor may be, 14 degrees: cameras are seldom quite level
 FLOOR_M2, WALL_M2 = 0.5, 1.5  # the smallest that count; of the floor where nothing stands on it: feet are no floor
@@ -54,6 +55,16 @@ class Plane:
         """Metres `[P]` of points `[P, 3]` from the plane, towards the room."""
         return xyz @ self.normal.astype(xyz.dtype) + xyz.dtype.type(self.offset_m)
 
+    def margin(self, xyz: np.ndarray) -> float:
+        """How far from it some of points `[P, 3]` are that are its own, metres: three times their noise."""
+        distance = abs(self.height(xyz))
+        near = distance[distance <= 2 * MARGIN_M]
+        return float(np.clip(3 * 1.4826 * np.median(near), MARGIN_M, MOST_MARGIN_M)) if len(near) else MARGIN_M
+
+    def turned(self) -> Plane:
+        """The same, its other side towards the room."""
+        return Plane(-self.normal, -self.offset_m, self.area_m2)
+
     def holds(self, xyz: np.ndarray) -> np.ndarray:
         """Which of points `[P, 3]` are of it or beyond: `[P]` bool. It is as thick as the points' own noise."""
         height = self.height(xyz)
@@ -75,7 +86,7 @@ def cloud_of(xyz: np.ndarray):
 def find_floor(voxels: np.ndarray) -> Plane | None:
     """The floor below voxels `[V, 3]`, if a piece of it is seen: nearly level, and with next to nothing beneath."""
     low = voxels[voxels[:, 1] < np.percentile(voxels[:, 1], 1) + LOW_M]
-    plane = _fit(low)
+    plane = fit_plane(low)
     if plane is None or abs(plane.normal[1]) < LEVEL:
         return None
     plane = _facing_up(plane)
@@ -93,20 +104,21 @@ def find_walls(voxels: np.ndarray, floor: Plane | None) -> list[Plane]:
     walls: list[Plane] = []
     pool = voxels  # in which planes are still looked for
     for _ in range(MOST_PLANES):
-        plane = _fit(pool)
+        plane = fit_plane(pool)
         if plane is None or plane.area_m2 < WALL_M2 or len(walls) == MAX_WALLS:
             break
         height = plane.height(voxels)
         if (height > MARGIN_M).sum() < (height < -MARGIN_M).sum():
-            plane, height = _turned(plane), -height
-        beyond = (height < -MARGIN_M).sum() / max((abs(height) > MARGIN_M).sum(), 1)
-        inside, before = voxels[abs(height) <= MARGIN_M], voxels[height > MARGIN_M]
+            plane, height = plane.turned(), -height
+        margin = plane.margin(voxels)
+        beyond = (height < -margin).sum() / max((abs(height) > margin).sum(), 1)
+        inside, before = voxels[abs(height) <= margin], voxels[height > margin]
         is_one = beyond <= BEYOND and (_is_wall(plane, inside, before, up) or _is_ceiling(plane, up))
         if is_one:
             walls.append(plane)
-            voxels = voxels[height > MARGIN_M]
+            voxels = before
         pool_height = plane.height(pool)
-        pool = pool[(pool_height if is_one else abs(pool_height)) > MARGIN_M]
+        pool = pool[(pool_height if is_one else abs(pool_height)) > margin]
     return walls
 
 
@@ -148,7 +160,7 @@ def _cells(xyz: np.ndarray) -> set[tuple[int, ...]]:
     return set(map(tuple, np.floor(xyz / CELL_M).astype(int).tolist()))
 
 
-def _fit(voxels: np.ndarray) -> Plane | None:
+def fit_plane(voxels: np.ndarray) -> Plane | None:
     """The plane through most of the voxels, the same in every run."""
     if len(voxels) < 3:
         return None
@@ -158,9 +170,5 @@ def _fit(voxels: np.ndarray) -> Plane | None:
     return Plane(np.array(normal), offset, len(_cells(voxels[inliers])) * CELL_M**2)
 
 
-def _turned(plane: Plane) -> Plane:
-    return Plane(-plane.normal, -plane.offset_m, plane.area_m2)
-
-
 def _facing_up(plane: Plane) -> Plane:
-    return plane if plane.normal[1] > 0 else _turned(plane)
+    return plane if plane.normal[1] > 0 else plane.turned()
