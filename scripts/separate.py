@@ -22,7 +22,14 @@ from dataset.text_clouds import check_columns  # noqa: E402
 from reports.recording_page import write_recording_page  # noqa: E402
 from separation import Separator  # noqa: E402
 from separation.scene import Scene, cloud_for_model, split_scene  # noqa: E402
-from separation.scene_files import scene_files, write_scene  # noqa: E402
+from separation.scene_files import (  # noqa: E402
+    CANDIDATES,
+    capture_key,
+    read_candidates,
+    scene_files,
+    write_candidates,
+    write_scene,
+)
 from separation.separator import Cloud  # noqa: E402
 from separation.stems import write_stems  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
@@ -38,7 +45,7 @@ def main() -> None:
     with open_recording(str(options.mixture)) as recording:
         separator = Separator.from_run(options.run, options.device)
         if options.scene:
-            scene, capture = read_scene(options)
+            scene, capture, key = read_scene(options)
             clouds = [[(cloud_for_model(musician), musician.rgb)] for musician in scene.musicians]
         elif options.labels:
             clouds = options.labels
@@ -60,6 +67,7 @@ def main() -> None:
     for path, level_db in zip([*stems.values(), *residual.values()], levels_db, strict=False):
         say(f"{path}: {level_db:.1f} dB of the recording's energy")
     if options.scene:
+        write_candidates(scene, options.output, key)
         write_scene(
             *(scene, stems, options.output),
             capture=options.scene,
@@ -97,12 +105,13 @@ def read_source(separator: Separator, path: str, number: int, options: argparse.
     return clouds
 
 
-def read_scene(options: argparse.Namespace) -> tuple[Scene, Capture]:
-    """The musicians in one capture of all of them, and the capture."""
+def read_scene(options: argparse.Namespace) -> tuple[Scene, Capture, str]:
+    """The musicians in one capture of all of them, the capture, and its key for the candidates that are kept."""
     capture = read_capture(options.scene, options.up, options.unit, options.columns, is_scene=True)
     tell_capture(options.scene, capture)
+    key = capture_key(options.scene, up=options.up, unit=options.unit, columns=options.columns)
     try:
-        scene = split_scene(capture.xyz, capture.rgb, options.num_sources)
+        scene = find_scene(capture, key, options)
     except InputError as error:
         raise InputError(f"{options.scene}: {error}") from error
     for part in scene.left_out:
@@ -110,7 +119,27 @@ def read_scene(options: argparse.Namespace) -> tuple[Scene, Capture]:
     if not scene.has_floor:
         say(f"{options.scene}: no floor in sight; if there is one, perhaps another axis points up: --up z")
     say(f"{options.scene}: {len(scene.musicians)} musicians")
-    return scene, capture
+    return scene, capture, key
+
+
+def find_scene(capture: Capture, key: str, options: argparse.Namespace) -> Scene:
+    """The musicians of a capture; with --keep or --drop others of the candidates that were found before, if they were.
+
+    Raises:
+        InputError: as `split_scene` and `Scene.with_taken`.
+    """
+    chosen = options.keep or options.drop
+    scene = read_candidates(options.output, key, capture.xyz, capture.rgb) if chosen else None
+    if scene is None:
+        scene = split_scene(capture.xyz, capture.rgb, options.num_sources)
+    else:
+        say(f"{options.scene}: the candidates of {options.output / CANDIDATES}, without searching again")
+    if options.keep:
+        scene = scene.with_taken(number - 1 for number in options.keep)
+    elif options.drop:
+        scene.with_taken(number - 1 for number in options.drop)  # they are there
+        scene = scene.with_taken(set(scene.taken) - {number - 1 for number in options.drop})
+    return scene
 
 
 def tell_capture(path: str, capture: Capture) -> None:
@@ -166,6 +195,11 @@ def parse_arguments() -> argparse.Namespace:
     clouds.add_argument("--scene", help="one such file that holds all musicians")
     clouds.add_argument("--labels", nargs="+", help="for a run of --arch_vision label: the instruments")
     add("--num_sources", type=whole(1, 100), help="musicians in the scene (default: as many as are found)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--keep", type=whole(1), nargs="+", help="the candidates of the scene, by their numbers in scene.png, that play"
+    )
+    chosen.add_argument("--drop", type=whole(1), nargs="+", help="those of the musicians found that do not play")
     add("--names", nargs="+", help="names of the stems; in a scene from left to right (default: of the clouds' files)")
     add("--up", default="y", choices=list(UP_AXES), help="axis of the clouds that points up (default: y)")
     add("--unit", default="auto", choices=["auto", *UNITS_M], help="of the clouds (default: auto, by their height)")
@@ -183,6 +217,8 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args(_with_axis(sys.argv[1:]))
     if options.num_sources and not options.scene:
         raise InputError("--num_sources goes with --scene; with --points every cloud is a source")
+    if (options.keep or options.drop) and (options.num_sources or not options.scene):
+        raise InputError("--keep and --drop go with --scene, and without --num_sources")
     if options.columns:
         check_columns(options.columns)
     return options

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from separation.footprints import APART_M, PIECE_SHARE, SMALL_SHARE, SMALLEST, Group, centre_of, split_groups
+from separation.footprints import (
+    APART_M,
+    PIECE_SHARE,
+    SMALL_SHARE,
+    SMALLEST,
+    TOUCHING_M,
+    Group,
+    centre_of,
+    split_groups,
+)
 from utils.errors import InputError
 
 LIKELY = 0.5  # score from which on a thing is taken for a musician, if its size is one's or not
@@ -62,11 +71,15 @@ def _as_large(parts: list[Group]) -> list[Group]:
 
 
 def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
-    """Those that are not next to one before them."""
+    """Those that are not next to one before them, unless each has a head of its own."""
     kept: list[Group] = []
     for part in parts:
         centre = centre_of(voxels, part.members)
-        if all(np.linalg.norm(centre - centre_of(voxels, group.members)) >= APART_M for group in kept):
+        for group in kept:
+            have_heads = part.head_m > 0 and group.head_m > 0
+            if np.linalg.norm(centre - centre_of(voxels, group.members)) < (TOUCHING_M if have_heads else APART_M):
+                break
+        else:
             kept.append(part)
     return kept
 

@@ -10,8 +10,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from separation.heads import Head
-from separation.people import likeness
+from separation.heads import Head, likeness
+from separation.people import WEIGHTS, measure
 
 FEET_M = 0.15  # the lowest part makes no footprint: cables and what is left of the floor lead from one to another
 EPS_M = 0.1
@@ -34,13 +34,14 @@ class Group:
     """Voxels that belong together.
 
     members: their numbers. reason: why its size is no musician's, if it is not. score: 0..1, how much it is like one.
-    head_m: the height of its head above the floor, 0 if it has none.
+    head_m: the height of its head above the floor, 0 if it has none. measures: of `people.measure`; None of small ones.
     """
 
     members: np.ndarray
     reason: str = ""
     score: float = 0.0
     head_m: float = 0.0
+    measures: np.ndarray | None = None
 
 
 def find_parts(voxels: np.ndarray, height: np.ndarray, heads: list[Head], touching: int = 1) -> list[Group]:
@@ -102,8 +103,8 @@ def _with_score(voxels: np.ndarray, height: np.ndarray, part: Group, head: Head 
     head_height = 0.0
     if head:
         head_height = float(height[part.members][np.argmin(np.linalg.norm(own - head.place, axis=1))])
-    score = likeness(own, height[part.members], head.score if head else 0.0, head_height)
-    return replace(part, score=score, head_m=head_height)
+    measures = measure(own, height[part.members], head.score if head else 0.0, head_height)
+    return replace(part, score=likeness(measures, WEIGHTS), head_m=head_height, measures=measures)
 
 
 def split_groups(voxels: np.ndarray, groups: list[Group], count: int) -> list[Group] | None:

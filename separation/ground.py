@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_closing, binary_dilation, label, percentile_filter
 
-from separation.surroundings import MARGIN_M, Plane
+from separation.surroundings import MARGIN_M, UPRIGHT, Plane, fit_plane
 
 CELL_M = 0.1  # of the map of a platform
 LAYER_M = 0.04  # in which levels are looked for
 PLATFORM_M2, MOST_PLATFORMS = 1.5, 3  # the smallest that counts: smaller ones are stools and boxes
 STEP_M, HIGHEST_M = 0.08, 0.62  # of a platform above the floor: tables are higher
+STEP_M2, STEP_LONG_M = 0.5, 2.0  # the smallest front of a platform
 GROUND_CELL_M, GROUND_CELLS = 0.25, 5  # of the map of uneven ground; the lowest of so many by so many are looked at
 UNEVEN_M, UNEVEN_SHARE = 0.3, 0.15  # how far ground is from its plane; share of what is low that makes it uneven
 GRASS_M = 0.07  # what is no higher above uneven ground is of it
@@ -37,11 +38,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Ground:
-    """A floor, the platforms on it with the cells that each covers, and how much higher than the floor the ground is."""
+    """A floor and what else there is to stand on.
+
+    platforms: each with the cells that it covers. relief: how much higher than the floor the ground is. steps: fronts
+    of platforms, and how high above the floor they end.
+    """
 
     floor: Plane
     platforms: list[tuple[Plane, Grid]]
     relief: Grid | None
+    steps: list[tuple[Plane, float]]
 
     def height(self, xyz: np.ndarray) -> np.ndarray:
         """Metres `[P]` of points `[P, 3]` above what is beneath them."""
@@ -54,16 +60,21 @@ class Ground:
         return height
 
     def holds(self, xyz: np.ndarray) -> np.ndarray:
-        """Which of points `[P, 3]` are of it or beneath."""
+        """Which of points `[P, 3]` are of it or beneath: as little as the points' own noise allows."""
         held = self.floor.holds(xyz) if self.relief is None else self.height(xyz) <= GRASS_M
         for plane, cells in self.platforms:
             held |= cells.at(xyz, False) & plane.holds(xyz)
-        return held
+        return held | self._in_steps(xyz)
 
-    @property
-    def margin_m(self) -> float:
-        """What is no higher may be of it."""
-        return MARGIN_M if self.relief is None else GRASS_M
+    def covers(self, xyz: np.ndarray) -> np.ndarray:
+        """Which of points `[P, 3]` may be of it."""
+        return (self.height(xyz) <= (MARGIN_M if self.relief is None else GRASS_M)) | self._in_steps(xyz)
+
+    def _in_steps(self, xyz: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(xyz), bool)
+        for plane, top in self.steps:
+            found |= (abs(plane.height(xyz)) <= MARGIN_M) & (self.floor.height(xyz) <= top)
+        return found
 
     def below(self, x: float, z: float) -> float:
         """The y of what is beneath a place."""
@@ -78,9 +89,10 @@ def find_ground(voxels: np.ndarray, floor: Plane) -> Ground:
     """What there is beside the `floor` of voxels `[V, 3]`."""
     height = floor.height(voxels)
     platforms = _platforms(voxels, height, floor)
+    steps = _steps(voxels, height, floor)
     low = abs(height) < UNEVEN_M
-    is_uneven = (abs(height[low]) > MARGIN_M).mean() > UNEVEN_SHARE if low.any() and not platforms else False
-    return Ground(floor, platforms, _relief(voxels[low], height[low]) if is_uneven else None)
+    is_uneven = (abs(height[low]) > MARGIN_M).mean() > UNEVEN_SHARE if low.any() and not platforms + steps else False
+    return Ground(floor, platforms, _relief(voxels[low], height[low]) if is_uneven else None, steps)
 
 
 def _platforms(voxels: np.ndarray, height: np.ndarray, floor: Plane) -> list[tuple[Plane, Grid]]:
@@ -98,6 +110,27 @@ def _platforms(voxels: np.ndarray, height: np.ndarray, floor: Plane) -> list[tup
         plane = Plane(floor.normal, floor.offset_m - level, 0.0)
         found.append((plane, Grid(cells.low, CELL_M, binary_dilation(cells.values, np.ones((3, 3))))))
         free &= ~found[-1][1].at(voxels, False)
+    return found
+
+
+def _steps(voxels: np.ndarray, height: np.ndarray, floor: Plane) -> list[tuple[Plane, float]]:
+    """The upright fronts of platforms, and how high above the floor they end."""
+    rest = voxels[(height > STEP_M) & (height < HIGHEST_M)]
+    found = []
+    for _ in range(MOST_PLATFORMS):
+        plane = fit_plane(rest)
+        if plane is None or plane.area_m2 < STEP_M2:
+            break
+        is_of = abs(plane.height(rest)) <= MARGIN_M
+        along = np.cross(floor.normal, plane.normal)
+        places = np.floor(rest[is_of] @ along / CELL_M).astype(int)
+        top = float(np.percentile(floor.height(rest[is_of]), 98)) + MARGIN_M
+        above = (abs(plane.height(voxels)) <= MARGIN_M) & (height > top) & (height < top + HIGHEST_M)
+        length = len(np.unique(places)) * CELL_M
+        is_free = len(np.unique(np.floor(voxels[above] @ along / CELL_M))) * CELL_M < length / 2
+        if abs(plane.normal @ floor.normal) < UPRIGHT and length >= STEP_LONG_M and is_free:
+            found.append((plane, top))
+        rest = rest[~is_of]
     return found
 
 

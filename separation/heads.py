@@ -18,16 +18,18 @@ BIN_M, FULL, GAP_BINS = 0.03, 2, 2  # of a strip; points in one that is not empt
 BINS = int(2 * REACH_M / BIN_M) + 1
 DIRECTIONS = 8
 TYPICAL_TOP_M, TYPICAL_HEAD_M, TYPICAL_SHOULDERS_M = 0.17, 0.20, 0.45  # widths
-WEIGHTS, BIAS = np.array([-14.12, -7.13, -15.65, -4.95, 1.05, -2.79, 11.32, 2.87, -2.14, 5.08]), -4.17
+# Fitted by scripts/fit_people.py to simulated scenes: of `describe`, and alone.
+WEIGHTS = np.array([-13.7, -9.12, -18, -5.96, 6.82, -2.49, 1.17, 1.99, -1.06, -1.43, 2.47])
 APART_M = 0.28  # between two heads
 
 
 @dataclass(frozen=True)
 class Head:
-    """place: `[3]` metres, of its top. score: 0..1, how much it is like a head."""
+    """place: `[3]` metres, of its top. score: 0..1, how much it is like a head, by its `measures` `[10]`."""
 
     place: np.ndarray
     score: float
+    measures: np.ndarray
 
 
 def find_heads(xyz: np.ndarray, height: np.ndarray, least: float = 0.0) -> list[Head]:
@@ -74,8 +76,8 @@ def _measure(xyz: np.ndarray, height: np.ndarray, top: np.ndarray, top_height: f
         if core.sum() < 5:
             return None
         flat = flat - flat[core].mean(axis=0)
-    widths = profile(flat, depth)
-    return Head(top, score_of(widths))
+    measures = describe(profile(flat, depth))
+    return Head(top, likeness(measures, WEIGHTS), measures)
 
 
 def profile(flat: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -107,21 +109,27 @@ def _run(places: np.ndarray) -> float:
     return (last - first + 1) * BIN_M
 
 
-def score_of(widths: np.ndarray) -> float:
-    """How likely the widths `[8, D]` are a head's over shoulders, 0..1: see `scripts/fit_people.py`."""
+def describe(widths: np.ndarray) -> np.ndarray:
+    """What tells a head over shoulders from other tops in the widths `[8, D]` of `profile`, `[10]`."""
     wide, usual = widths.max(axis=1), np.median(widths, axis=1)
     head, shoulders = wide[1:3].mean(), wide[4:].max()
     usual_head, usual_shoulders = usual[1:3].mean(), usual[4:].max()
-    measures = [
-        abs(wide[0] - TYPICAL_TOP_M),
-        abs(head - TYPICAL_HEAD_M),
-        abs(usual_head - TYPICAL_TOP_M),
-        wide[3],
-        shoulders,
-        abs(shoulders - TYPICAL_SHOULDERS_M),
-        usual_shoulders,
-        np.log((shoulders + 0.05) / (head + 0.05)),
-        np.log((usual_shoulders + 0.05) / (usual_head + 0.05)),
-        (wide[:6] > BIN_M).mean(),
-    ]
-    return float(1 / (1 + np.exp(-(WEIGHTS @ measures + BIAS))))
+    return np.array(
+        [
+            abs(wide[0] - TYPICAL_TOP_M),
+            abs(head - TYPICAL_HEAD_M),
+            abs(usual_head - TYPICAL_TOP_M),
+            wide[3],
+            shoulders,
+            abs(shoulders - TYPICAL_SHOULDERS_M),
+            usual_shoulders,
+            np.log((shoulders + 0.05) / (head + 0.05)),
+            np.log((usual_shoulders + 0.05) / (usual_head + 0.05)),
+            (wide[:6] > BIN_M).mean(),
+        ]
+    )
+
+
+def likeness(measures: np.ndarray, weights: np.ndarray) -> float:
+    """0..1 of measures `[n]` and weights `[n + 1]`, the last of which stands alone: a logistic regression."""
+    return float(1 / (1 + np.exp(-(weights[:-1] @ measures + weights[-1]))))

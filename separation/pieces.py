@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
-from separation.footprints import FEET_M, SMALLEST, Group, centre_of
+from separation.footprints import APART_M, SMALLEST, Group, centre_of
 
 NEIGHBOUR_M = 0.08  # voxels no farther apart are of one piece
 ARM_M = 1.0  # from a musician's footprint to the end of what is of one piece with it: a bow, a scroll
@@ -16,7 +16,7 @@ STAND_M, TOUCH_M = 0.95, 0.2  # what is lower is no music stand: a chair, which 
 SEATED_M = 1.6  # the highest head of a musician who sits
 PERSON = 0.3  # score of what nobody plays
 KEYS_M, KEYS_NEAR_M = (0.5, 1.1), 0.5  # heights of keys; how near they are, where a back hides the hands
-PIANO_WIDE_M, PIANO_HIGH_M = (1.2, 3.0), (0.95, 2.0)  # tables and sofas are lower, bookcases and screens narrower
+PIANOS_M = ((1.1, 1.9, 0.95, 1.4), (1.5, 3.0, 0.95, 2.0))  # widths and heights of uprights and grands: tables are lower
 
 
 def join_pieces(
@@ -51,7 +51,8 @@ def join_pieces(
 
 def _pianos(voxels: np.ndarray, height: np.ndarray, groups: list[Group], parts: list[Group]) -> dict[int, list[Group]]:
     """The parts of the piano before each musician, by its number, who sits at one."""
-    loose = [part for part in parts if part.score < PERSON and np.ptp(height[part.members]) > FEET_M]
+    own = cKDTree([centre_of(voxels, group.members) for group in groups])
+    loose = [part for part in parts if part.score < PERSON and own.query(centre_of(voxels, part.members))[0] > APART_M]
     trees = [cKDTree(voxels[group.members]) for group in groups]
     keys = [voxels[part.members][_is_between(height[part.members], KEYS_M)] for part in loose]
     found: dict[int, list[Group]] = {}
@@ -83,7 +84,7 @@ def _is_piano(voxels: np.ndarray, height: np.ndarray, members: np.ndarray) -> bo
     axis = np.linalg.svd(flat, full_matrices=False)[2][0]
     width = np.ptp(np.percentile(flat @ axis, (2, 98)))
     top = np.percentile(height[members], 98)
-    return PIANO_WIDE_M[0] <= width <= PIANO_WIDE_M[1] and PIANO_HIGH_M[0] <= top <= PIANO_HIGH_M[1]
+    return any(low <= width <= wide and least <= top <= high for low, wide, least, high in PIANOS_M)
 
 
 def _is_between(height: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

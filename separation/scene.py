@@ -16,14 +16,13 @@ from scipy.spatial import cKDTree
 
 from separation.choice import choose
 from separation.footprints import find_parts
-from separation.ground import find_ground
 from separation.heads import find_heads
 from separation.pieces import join_pieces
-from separation.surroundings import cloud_of, find_floor, find_walls, without_strays
+from separation.room import clear
 from utils.errors import InputError
 
-VOXEL_M, FINE_M = 0.03, 0.02  # of what stands where; of what heads are looked for in
 REACH_M = 0.06  # points this near to a musician's voxels are its own
+ELSEWHERE = ("floor", "walls", "stray points")  # what is no candidate's
 LARGEST_M = 1000.0  # between the points farthest apart: beyond, they are not in metres
 
 
@@ -149,30 +148,16 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
         raise InputError("the scene holds no points")
     if not np.ptp(xyz, axis=0).max() <= LARGEST_M:
         raise InputError(f"points more than {LARGEST_M:g} m apart: is the scene in metres?")
-    fine = np.asarray(cloud_of(xyz).voxel_down_sample(FINE_M).points)  # [F, 3]
-    voxels = np.asarray(cloud_of(fine).voxel_down_sample(VOXEL_M).points)  # [V, 3]
-    floor = find_floor(voxels)
-    ground = find_ground(voxels, floor) if floor else None
-    is_floor = ground.holds(xyz) if ground else np.zeros(len(xyz), bool)
-    if ground:
-        voxels, fine = (cloud[ground.height(cloud) > ground.margin_m] for cloud in (voxels, fine))
-    is_wall = np.zeros(len(xyz), bool)
-    for wall in find_walls(voxels, floor):
-        margin = wall.margin(voxels)
-        voxels, fine = (cloud[wall.height(cloud) > margin] for cloud in (voxels, fine))
-        is_wall |= ~is_floor & wall.holds(xyz)
-    voxels, fine = without_strays(voxels), without_strays(fine)
-    lowest = voxels[:, 1].min(initial=np.inf)
-    height, fine_height = (ground.height(cloud) if ground else cloud[:, 1] - lowest for cloud in (voxels, fine))
-
-    parts = find_parts(voxels, height, find_heads(fine, fine_height), num_sources or 1)
+    room = clear(xyz)
+    voxels, height = room.voxels, room.height
+    parts = find_parts(voxels, height, find_heads(room.fine, room.fine_height), num_sources or 1)
     groups, pieces, others = choose(voxels, parts, num_sources)
     candidates = sorted(groups + others, key=lambda group: voxels[group.members, 0].mean())
     is_taken = [any(candidate is group for group in groups) for candidate in candidates]
     owned = join_pieces(voxels, height, groups, pieces, others)  # [V], groups and others by number
     order = [next(k for k, group in enumerate(groups + others) if group is one) for one in candidates]
     owned = np.append(np.argsort(order), -1)[owned]  # candidates by number
-    is_rest = ~is_floor & ~is_wall
+    is_rest = ~room.is_floor & ~room.is_wall
     owners = np.full(len(xyz), -1)
     owners[is_rest] = _owners_of_points(xyz[is_rest], voxels, owned)
 
@@ -181,11 +166,11 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
     told = []
     for number, group in enumerate(candidates):
         x, _, z = voxels[group.members].mean(axis=0)
-        beneath = ground.below(x, z) if ground else bottom
+        beneath = room.ground.below(x, z) if room.ground else bottom
         told.append(Candidate(group.score, "" if is_taken[number] else group.reason, beneath))
-    elsewhere = [LeftOut("floor", int(is_floor.sum())), LeftOut("walls", int(is_wall.sum()))]
-    elsewhere.append(LeftOut("stray points", int((owners[is_rest] < 0).sum())))
-    return Scene(xyz, rgb, told, owners, taken, floor is not None, elsewhere)
+    counts = (int(room.is_floor.sum()), int(room.is_wall.sum()), int((owners[is_rest] < 0).sum()))
+    elsewhere = [LeftOut(*part) for part in zip(ELSEWHERE, counts, strict=True)]
+    return Scene(xyz, rgb, told, owners, taken, room.ground is not None, elsewhere)
 
 
 def cloud_for_model(musician: Musician) -> np.ndarray:

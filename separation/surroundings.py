@@ -16,10 +16,12 @@ MOST_MARGIN_M = 0.12  # the same, of a wall far from the camera
 LOW_M = 0.6  # the floor is looked for among the points no higher than this above the lowest
 LEVEL = 0.97  # cosine of the steepest a floor may be, 14 degrees: cameras are seldom quite level
 FLOOR_M2, WALL_M2 = 0.5, 1.5  # the smallest that count; of the floor where nothing stands on it: feet are no floor
+GROUND_M2, DEEP_M = 3.0, 0.25  # of a floor so large so much may be beneath
 BEYOND = 0.05  # share of the points that may lie beyond a floor or wall: reflections, a door
 MAX_WALLS, MOST_PLANES = 6, 10  # with the ceiling; planes that are looked at
 UPRIGHT = 0.2  # sine of the largest angle between a wall and the vertical
 WHOLE = 0.8  # share of a wall's length where some of it is seen
+TALL_M = 2.2  # what is so high is a wall, though it ends with the group: no row of basses is
 BELOW_HEADS_M, REACHES_M = 0.15, 0.4  # how far below the heads a wall may end; how far it reaches beyond the group
 CELL_M = 0.1  # areas are counted in cells of this size
 STRAY_NEIGHBOURS, STRAY_M = 3, 0.08  # a voxel with fewer others this near is a stray
@@ -91,7 +93,8 @@ def find_floor(voxels: np.ndarray) -> Plane | None:
         return None
     plane = _facing_up(plane)
     height = plane.height(voxels)
-    if (height < -MARGIN_M).mean() > BEYOND:
+    is_open = plane.area_m2 >= GROUND_M2  # a meadow may be uneven
+    if (height < -(DEEP_M if is_open else MARGIN_M)).mean() > BEYOND:
         return None
     covered = _cells(voxels[height > MARGIN_M][:, [0, 2]])
     open_area = len(_cells(voxels[abs(height) <= MARGIN_M][:, [0, 2]]) - covered) * CELL_M**2
@@ -102,24 +105,42 @@ def find_walls(voxels: np.ndarray, floor: Plane | None) -> list[Plane]:
     """Walls and ceiling about voxels `[V, 3]`, the floor taken away: see `_is_wall` and `_is_ceiling`."""
     up = floor.normal if floor else np.array([0.0, 1.0, 0.0])
     walls: list[Plane] = []
+    hidden: list[Plane] = []  # planes with more behind them, perhaps the folds of a curtain
     pool = voxels  # in which planes are still looked for
     for _ in range(MOST_PLANES):
         plane = fit_plane(pool)
-        if plane is None or plane.area_m2 < WALL_M2 or len(walls) == MAX_WALLS:
+        if plane is None or plane.area_m2 < WALL_M2 or len(walls) >= MAX_WALLS:
             break
-        height = plane.height(voxels)
-        if (height > MARGIN_M).sum() < (height < -MARGIN_M).sum():
-            plane, height = plane.turned(), -height
         margin = plane.margin(voxels)
-        beyond = (height < -margin).sum() / max((abs(height) > margin).sum(), 1)
-        inside, before = voxels[abs(height) <= margin], voxels[height > margin]
-        is_one = beyond <= BEYOND and (_is_wall(plane, inside, before, up) or _is_ceiling(plane, up))
-        if is_one:
-            walls.append(plane)
-            voxels = before
+        tried = [plane, *hidden]
+        while tried:
+            one = tried.pop(0)
+            verdict, one, before = _judge(one, voxels, up)
+            if verdict == "wall":
+                walls.append(one)
+                voxels = before
+                tried, hidden = hidden, []
+            elif verdict == "hidden" and not any(one is other for other in hidden):
+                hidden.append(one)
         pool_height = plane.height(pool)
-        pool = pool[(pool_height if is_one else abs(pool_height)) > margin]
+        pool = pool[abs(pool_height) > margin]
     return walls
+
+
+def _judge(plane: Plane, voxels: np.ndarray, up: np.ndarray) -> tuple[str, Plane, np.ndarray]:
+    """Whether a plane is a `wall` of voxels `[V, 3]`, or like one but `hidden`, with more behind it, or neither ('').
+
+    Beside that the plane, turned towards the room, and what is before it.
+    """
+    height = plane.height(voxels)
+    if (height > MARGIN_M).sum() < (height < -MARGIN_M).sum():
+        plane, height = plane.turned(), -height
+    margin = plane.margin(voxels)
+    inside, before = voxels[abs(height) <= margin], voxels[height > margin]
+    beyond = (height < -margin).sum() / max((abs(height) > margin).sum(), 1)
+    if not (_is_wall(plane, inside, before, up) or _is_ceiling(plane, up)):
+        return "", plane, before
+    return ("wall" if beyond <= BEYOND else "hidden"), plane, before
 
 
 def _is_wall(plane: Plane, inside: np.ndarray, before: np.ndarray, up: np.ndarray) -> bool:
@@ -140,8 +161,10 @@ def _is_wall(plane: Plane, inside: np.ndarray, before: np.ndarray, up: np.ndarra
     is_whole = (columns > 0).mean() >= WHOLE
     is_high = np.percentile(inside @ up, 98) >= np.percentile(before @ up, 98) - BELOW_HEADS_M
     left, right = np.percentile(others, (2, 98))
+    lowest = np.percentile(before @ up, 1)
     beyond = max(left - low, 0) + max(high - right, 0)
-    return is_whole and is_high and beyond >= REACHES_M
+    is_tall = np.percentile(inside @ up - lowest, 98) >= TALL_M
+    return is_whole and is_high and (beyond >= REACHES_M or is_tall)
 
 
 def _is_ceiling(plane: Plane, up: np.ndarray) -> bool:
