@@ -15,7 +15,8 @@ PLATFORM_M2, MOST_PLATFORMS = 1.5, 3  # the smallest that counts: smaller ones a
 STEP_M, HIGHEST_M = 0.08, 0.62  # of a platform above the floor: tables are higher
 STEP_M2, STEP_LONG_M = 0.5, 2.0  # the smallest front of a platform
 GROUND_CELL_M, GROUND_CELLS = 0.25, 5  # of the map of uneven ground; the lowest of so many by so many are looked at
-UNEVEN_M, UNEVEN_SHARE = 0.3, 0.15  # how far ground is from its plane; share of what is low that makes it uneven
+UNEVEN_M = 0.3  # how far ground is from its plane
+BENEATH_SHARE, UNEVEN_SHARE = 0.03, 0.15  # of what is so low, that make it uneven: beneath the plane, above it
 GRASS_M = 0.07  # what is no higher above uneven ground is of it
 
 
@@ -88,10 +89,11 @@ class Ground:
 def find_ground(voxels: np.ndarray, floor: Plane) -> Ground:
     """What there is beside the `floor` of voxels `[V, 3]`."""
     height = floor.height(voxels)
-    platforms = _platforms(voxels, height, floor)
-    steps = _steps(voxels, height, floor)
     low = abs(height) < UNEVEN_M
-    is_uneven = (abs(height[low]) > MARGIN_M).mean() > UNEVEN_SHARE if low.any() and not platforms + steps else False
+    if low.any() and (height[low] < -MARGIN_M).mean() > BENEATH_SHARE:  # no floor has anything beneath
+        return Ground(floor, [], _relief(voxels[low], height[low]), [])
+    platforms, steps = _platforms(voxels, height, floor), _steps(voxels, height, floor)
+    is_uneven = bool(low.any()) and not platforms + steps and (height[low] > MARGIN_M).mean() > UNEVEN_SHARE
     return Ground(floor, platforms, _relief(voxels[low], height[low]) if is_uneven else None, steps)
 
 

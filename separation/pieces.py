@@ -36,12 +36,11 @@ def join_pieces(
     loose = [piece.members for piece in pieces if owners[piece.members[0]] < 0]
     _give_to_nearest(voxels, height, owners, loose, groups)
 
-    free = np.flatnonzero(owners < len(groups))  # and the musicians'
-    graph = _neighbours(voxels[free])
-    seeds = np.flatnonzero(owners[free] >= 0)
+    seeds = np.flatnonzero(owners >= 0)
+    graph = _neighbours(voxels)
     distance, _, source = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True, limit=ARM_M)
     near = np.isfinite(distance)
-    owners[free[near]] = owners[free[source[near]]]
+    owners[near] = owners[source[near]]
 
     rest = np.flatnonzero(owners < 0)
     number, labels = connected_components(_neighbours(voxels[rest]), directed=False)

@@ -218,6 +218,26 @@ def test_a_million_points():
     assert share_right(scene, np.tile(truth, copies)) >= 0.98
 
 
+def test_other_candidates_may_be_taken():
+    xyz, truth = make_scene(5, 2, wall_m=1.5)
+    crate = box((xyz[truth == 1, 0].max() + 1.0, 0, 0), (0.6, 0.6, 0.6))
+    scene = split_scene(np.concatenate([xyz, crate]))
+    assert scene.taken == (0, 1) and len(scene.candidates) == 3
+    assert min(scene.candidates[k].score for k in (0, 1)) > scene.candidates[2].score
+    other = scene.with_taken([2, 0])
+    assert other.taken == (0, 2) and len(other.musicians) == 2
+    np.testing.assert_array_equal(other.labels == 0, scene.labels == 0)
+    assert other.musicians[1].num_points == pytest.approx(len(crate), rel=0.02)
+    assert "candidate 2: not wanted" in [part.reason for part in other.left_out]
+    for wrong, reason in (
+        ([3], "no candidate 4; there are 1 to 3"),
+        ([-1], "no candidate 0"),
+        ([], "no candidate is left"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            scene.with_taken(wrong)
+
+
 def test_picture():
     xyz, _ = make_scene(8, 3)
     scene = split_scene(xyz)
