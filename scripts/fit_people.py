@@ -58,6 +58,7 @@ def draw(seed: int, number: int) -> Room:
     """A scene of the kind of that number, and some things of any shape in it."""
     stage = Stage(np.random.default_rng([seed, number]))
     list(KINDS.values())[number](stage)
+    stage.pixel_rad *= stage.rng.uniform(0.55, 1.2)  # near and far cameras, of few and many pixels
     for side in (-1, 1):
         x = side * (2.6 + stage.rng.uniform(0, 0.4))
         stage.thing(anything(stage.rng), x, stage.rng.uniform(-1.5, 1.5), stage.rng.uniform(-1, 1))
