@@ -18,7 +18,7 @@ from separation.footprints import (
 )
 from utils.errors import InputError
 
-LIKELY = 0.18  # score from which on a thing is taken for a musician, if its size is one's or not
+LIKELY = 0.35  # score from which on a thing is taken for a musician, if its size is one's or not
 
 
 def choose(
