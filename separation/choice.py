@@ -18,6 +18,7 @@ from separation.footprints import (
 )
 from utils.errors import InputError
 
+HIDDEN_HEAD, BODY_DEPTH_M = 0.02, 0.22  # the least score and depth of a musician whose head is hidden
 LIKELY = 0.35  # score from which on a thing is taken for a musician, if its size is one's or not
 
 
@@ -32,7 +33,9 @@ def choose(
     Raises:
         InputError: there is none, or there are not `num_sources`.
     """
-    groups = _apart(voxels, [part for part in parts if part.score >= LIKELY])
+    fitting = _as_large(parts)
+    likely = [part for part in parts if part.score >= LIKELY or (_is_bodily(part) and _is_in(part, fitting))]
+    groups = _apart(voxels, sorted(likely, key=lambda part: part.score < LIKELY))
     groups = groups or _apart(voxels, _as_large(parts))
     if not groups:
         others = [part for part in parts if part.reason and len(part.members) >= SMALLEST]
@@ -61,6 +64,14 @@ def choose(
             )
         groups = found
     return groups, pieces, spare + others
+
+
+def _is_bodily(part: Group) -> bool:
+    """Whether it may be a musician whose head is hidden: it bends as bodies do, and is neither a post nor a screen."""
+    if part.measures is None:
+        return False
+    depth, roughness, posts = part.measures[[3, 7, 8]]
+    return part.score >= HIDDEN_HEAD and depth >= BODY_DEPTH_M and roughness == posts == 0
 
 
 def _as_large(parts: list[Group]) -> list[Group]:

