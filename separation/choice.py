@@ -19,7 +19,7 @@ from separation.footprints import (
 from utils.errors import InputError
 
 HIDDEN_HEAD, BODY_DEPTH_M = 0.02, 0.22  # the least score and depth of a musician whose head is hidden
-LIKELY = 0.35  # score from which on a thing is taken for a musician, if its size is one's or not
+LIKELY = 0.25  # score from which on a thing is taken for a musician, if its size is one's or not
 
 
 def choose(
