@@ -21,7 +21,7 @@ from dataset.points import read_points
 from utils.errors import InputError, WriteError
 from utils.files import replacing
 
-FORMAT = b"1"  # another one when the same file would be stored in another way
+FORMAT = b"2"  # another one when the same file would be stored in another way
 HEADER_BYTES = 128  # a line of JSON, names, types and shapes of the arrays that follow, padded with spaces
 BLOCK = 2**20  # samples decoded at a time: memory does not grow with the recording
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.cloud_files import Points, read_pcd, read_text
+from dataset.cloud_files import read_pcd
+from dataset.colours import full_scale, scale_note, to_unit
 from dataset.frames import draw_frames, frames_needed
-from dataset.points import read_cloud
+from dataset.points import RawCloud, read_ply
+from dataset.text_clouds import read_text
 from utils.errors import InputError
 
-READERS: dict[str, Callable[[str], Points]] = {
-    ".ply": read_cloud,
-    ".pcd": read_pcd,
-    ".xyz": read_text,
-    ".xyzrgb": read_text,
-    ".pts": read_text,
-}
+READERS: dict[str, Callable[[str], RawCloud]] = {".ply": read_ply, ".pcd": read_pcd}
+TEXT_ENDINGS = (".xyz", ".xyzrgb", ".pts")
+ENDINGS = (*READERS, *TEXT_ENDINGS)
 UP_AXES = {  # the axis of a file that points up -> the rotation that turns it to Y, of column vectors
     "y": np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]]),
     "z": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]),
@@ -28,8 +26,15 @@ UP_AXES = {  # the axis of a file that points up -> the rotation that turns it t
     "-z": np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]),
     "-x": np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
 }
-UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254}
 HEIGHTS_M = (0.5, 3.0)  # of a musician with an instrument, sitting or standing
+LIKELY_M = (1.0, 2.3)  # of nearly all of them
+FAR_M = 1000.0  # from the origin: coordinates of a map, moved near it before they lose digits
+FARTHEST = 1e30  # of any unit: no number of a place
+UPSIDE_DOWN = 0.025  # how much more of the voxels the highest slice holds than the lowest: feet and floors are more
+SLICE, LAYERS = 0.12, 60  # of the height; voxels one over another
+FEW_VOXELS = 500  # that say nothing
+COARSE_M = 0.005  # steps of a file's own floats that are told
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,17 @@ class Capture:
     """A cloud in metres, Y up.
 
     xyz: `[P, 3]` float32. rgb: `[P, 3]` float32 in 0..1, or None. unit: the file's own, of `UNITS_M`; metres if none
-    makes the height a musician's. height_m: of all but the highest and the lowest hundredth of the points.
+    makes the height a musician's. height_m: of all but the highest and the lowest hundredth of the points. shift_m:
+    `[3]`, what was taken off the file's coordinates (in metres, Y up), or None. notes: what was taken where a file may
+    be read in several ways, a sentence each.
     """
 
     xyz: np.ndarray
     rgb: np.ndarray | None
     unit: str
     height_m: float
+    shift_m: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_plausible(self) -> bool:
@@ -51,24 +60,106 @@ class Capture:
         return HEIGHTS_M[0] <= self.height_m <= HEIGHTS_M[1]
 
 
-def read_capture(path: str, up: str = "y") -> Capture:
+def read_capture(
+    path: str, up: str = "y", unit: str = "auto", columns: Sequence[str] | None = None, is_scene: bool = False
+) -> Capture:
     """Reads a PLY, PCD, XYZ, XYZRGB or PTS file, whose axis `up` (of `UP_AXES`) points up.
 
-    The unit is the first of metres, centimetres and millimetres that makes the height a musician's.
+    Args:
+        unit: of `UNITS_M`, or auto: see `choose_unit`.
+        columns: of text files, see `read_text`.
+        is_scene: it holds several musicians and perhaps a room, whose height says less than a musician's.
 
     Raises:
         InputError: the file is missing, broken or of another kind, holds no points, or its colours are out of range.
     """
     ending = os.path.splitext(path)[1].lower()
-    if ending not in READERS:
-        raise InputError(f"{path}: expected a point cloud whose name ends in {', '.join(READERS)}")
-    xyz, rgb = READERS[ending](path)
-    xyz = xyz @ UP_AXES[up].T.astype(np.float32)
+    if ending not in ENDINGS:
+        raise InputError(f"{path}: expected a point cloud whose name ends in {', '.join(ENDINGS)}")
+    cloud = READERS[ending](path) if ending in READERS else read_text(path, columns)
+    xyz = cloud.xyz.astype(np.float64)
+    far = abs(xyz).max(axis=1) > FARTHEST
+    if far.all():
+        raise InputError(f"{path}: the cloud holds no points")
+    step = float(np.spacing(np.float32(abs(xyz[~far]).max()))) if cloud.xyz.dtype == np.float32 else 0.0
+    xyz = xyz[~far] @ UP_AXES[up].T
+    try:
+        rgb, note = _unit_colours(cloud.rgb, is_text=ending in TEXT_ENDINGS)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    rgb = None if rgb is None else rgb[~far]
+    notes = [*cloud.notes, note]
+
     height = height_of(xyz)
-    fitting = (unit for unit, metres in UNITS_M.items() if HEIGHTS_M[0] <= height * metres <= HEIGHTS_M[1])
-    unit = next(fitting, "m")
-    metres = UNITS_M[unit]
-    return Capture(xyz * np.float32(metres), _unit_colours(path, rgb), unit, height * metres)
+    chosen = choose_unit(height, is_scene) if unit == "auto" else unit
+    metres = UNITS_M[chosen]
+    notes.append("" if unit != "auto" else _unit_note(height, chosen))
+    if looks_upside_down(xyz):
+        notes.append(f"looks UPSIDE DOWN, there is more at its top than at its bottom; if so: --up {opposite(up)}")
+    xyz, shift = _near_origin(xyz * metres)
+    if shift is not None:
+        x, y, z = shift
+        notes.append(f"far from the origin: moved by {-x:.0f}, {-y:.2f}, {-z:.0f} m along x, y (up), z")
+        if step * metres > COARSE_M:
+            notes.append(f"its 32-bit floats hold such coordinates in steps of {step * metres:.3g} m only")
+    return Capture(xyz, rgb, chosen, height * metres, shift, tuple(note for note in notes if note))
+
+
+def opposite(up: str) -> str:
+    """The other direction of an axis of `UP_AXES`."""
+    return up[1:] if up.startswith("-") else f"-{up}"
+
+
+def looks_upside_down(xyz: np.ndarray) -> bool:
+    """Whether points `[P, 3]` of any unit, Y up, are more at the top than at the bottom, where feet and a floor are."""
+    low, high = np.percentile(xyz[:, 1], (0.5, 99.5))
+    if not high > low:
+        return False
+    layers = np.unique(np.floor((xyz - [0, low, 0]) * (LAYERS / (high - low))), axis=0)[:, 1]  # of the voxels
+    at_top, at_bottom = (layers >= (1 - SLICE) * LAYERS).mean(), (layers < SLICE * LAYERS).mean()
+    return bool(len(layers) >= FEW_VOXELS and at_top - at_bottom > UPSIDE_DOWN)
+
+
+def choose_unit(height: float, is_scene: bool = False) -> str:
+    """The unit, of `UNITS_M`, of a capture that is so high.
+
+    The first of metres, centimetres, millimetres, feet and inches that makes it as high as nearly all musicians; else
+    the first that makes it as high as any; else metres. Scenes so high in metres as halls are never taken as feet.
+    """
+    for low, high in (LIKELY_M, HEIGHTS_M):
+        fitting = [unit for unit, metres in UNITS_M.items() if low <= height * metres <= high]
+        if is_scene and "ft" in fitting:
+            fitting.remove("ft")
+        if fitting:
+            return fitting[0]
+    return "m"
+
+
+def _unit_note(height: float, unit: str) -> str:
+    """The unit that was taken and the others that may be meant; '' for a musician in metres."""
+    metres = height * UNITS_M[unit]
+    others = [
+        f"{height * other:.2f} m in {name}"
+        for name, other in UNITS_M.items()
+        if name != unit and HEIGHTS_M[0] <= height * other <= HEIGHTS_M[1]
+    ]
+    is_likely = LIKELY_M[0] <= metres <= LIKELY_M[1]
+    if unit == "m" and (is_likely or not others):
+        return ""
+    told = f", but it would be {' and '.join(others)}" if others else ""
+    settles = "; --unit settles it" if others else ""
+    return f"taken as {unit}, {metres:.2f} m high{told}{settles}"
+
+
+def _near_origin(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Points `[P, 3]` as float32, and what was taken off them if they were far: their middle, and the lowest y."""
+    if abs(xyz).max() <= FAR_M:
+        return xyz.astype(np.float32), None
+    x, _, z = np.median(xyz, axis=0)
+    shift = np.array([round(x), np.round(np.percentile(xyz[:, 1], 0.5), 2), round(z)])
+    if not (abs(shift) > FAR_M / 2).any():  # a few stray points are far, or it is as large as that
+        return xyz.astype(np.float32), None
+    return (xyz - shift).astype(np.float32), shift
 
 
 def height_of(xyz: np.ndarray) -> float:
@@ -89,7 +180,7 @@ def list_frames(path: str) -> list[str]:
         return [path]
     names = sorted(name for name in os.listdir(path) if _is_cloud(name))
     if not names:
-        raise InputError(f"{path}: the folder holds no point cloud ({', '.join(READERS)})")
+        raise InputError(f"{path}: the folder holds no point cloud ({', '.join(ENDINGS)})")
     return [os.path.join(path, name) for name in names]
 
 
@@ -111,14 +202,13 @@ def choose_frames(paths: list[str], num_frames: int, stride_frames: int, rng: np
 
 
 def _is_cloud(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in READERS and not name.startswith(".")
+    return os.path.splitext(name)[1].lower() in ENDINGS and not name.startswith(".")
 
 
-def _unit_colours(path: str, rgb: np.ndarray | None) -> np.ndarray | None:
-    """Colours in 0..1, of colours in 0..1 or 0..255."""
+def _unit_colours(rgb: np.ndarray | None, is_text: bool) -> tuple[np.ndarray | None, str]:
+    """Colours in 0..1, and what was taken if it is not as usual: in text whole numbers are."""
     if rgb is None:
-        return None
-    low, high = rgb.min(), rgb.max()
-    if low < 0 or high > 255:
-        raise InputError(f"{path}: colours from {low:.3g} to {high:.3g}; expected 0..1 or 0..255")
-    return rgb / np.float32(255) if high > 1 else rgb
+        return None, ""
+    scale = full_scale(rgb)
+    note = "" if is_text and (rgb % 1 == 0).all() else scale_note(rgb, scale)
+    return to_unit(rgb, scale), note

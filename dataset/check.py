@@ -13,9 +13,11 @@ import numpy as np
 
 from dataset.captures import HEIGHTS_M, height_of
 from dataset.check_recordings import CheckedRecording, alike_recordings, check_recording
+from dataset.colours import full_scale, scale_note
 from dataset.findings import ERRORS, WARNINGS, Finding, reason_of
 from dataset.frames import frames_needed
 from dataset.index import IndexRow, parse_index
+from dataset.ply import vertex_fields
 from dataset.points import read_points, voxelise
 from utils.errors import InputError
 from utils.parallel import mapper
@@ -136,12 +138,25 @@ def check_cloud(path: str, voxel_size_m: float) -> list[Finding]:
         return [Finding("unreadable cloud", path, reason_of(error, path))]
     findings = []
     if rgb is None:
-        findings.append(Finding("cloud without colours", path, "no red, green, blue; use --rgbs_feature 0"))
+        fields = " ".join(vertex_fields(path))
+        reason = f"no red, green, blue, but {fields}; use --rgbs_feature 0"
+        findings.append(Finding("cloud without colours", path, reason))
+    else:
+        findings += check_colours(path, rgb)
     height = height_of(xyz)
     if not HEIGHTS_M[0] <= height <= HEIGHTS_M[1]:
         reason = f"{height:.3g} high along Y, expected {HEIGHTS_M[0]} to {HEIGHTS_M[1]} m: is it in metres, Y up?"
         findings.append(Finding("implausible height", path, reason))
     return findings
+
+
+def check_colours(path: str, rgb: np.ndarray) -> list[Finding]:
+    """What is wrong with colours `[P, 3]` in the numbers of the file, or was taken otherwise than by their type."""
+    try:
+        note = scale_note(rgb, full_scale(rgb))
+    except InputError as error:
+        return [Finding("colours out of range", path, f"{error}; training with --rgbs_feature 1 stops at it")]
+    return [Finding("colours of another scale", path, note)] if note else []
 
 
 def shared_between(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 ERRORS = (  # training or evaluation would stop, or its scores would mean nothing
     *("wrong row", "unreadable recording", "NaN in recording", "missing frames", "unreadable cloud"),
-    *("too few frames", "too few instruments", "shared recording", "shared performer"),
+    *("colours out of range", "too few frames", "too few instruments", "shared recording", "shared performer"),
 )
 WARNINGS = (  # it works, but perhaps not as meant
     *("silent recording", "short recording", "other rate", "clipped recording"),
-    *("cloud without colours", "implausible height"),
+    *("cloud without colours", "colours of another scale", "implausible height"),
 )
 
 

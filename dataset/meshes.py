@@ -12,7 +12,10 @@ from utils.seeding import generator
 
 SURFACE_POINTS = 2**14  # kept of a mesh, of which a sample takes some
 MOST_WIDTH_M = 3.0  # of a mesh whose height is made 1 m
-HEADER = re.compile(rb"\s*OFF\s*(?P<counts>(?:-?\d+\s+){2}-?\d+)(?=\s|$)")  # some files have no space after OFF
+HEADER = re.compile(  # some files have no space after OFF
+    rb"\s*(?P<kind>(?:ST)?C?N?OFF)\s*(?P<counts>(?:-?\d+\s+){2}-?\d+)(?=\s|$)"
+)
+MOST_COLUMNS = 12  # of a vertex: its place, normal, colour and texture
 COMMENT = re.compile(rb"#[^\r\n]*")
 SPACES = np.isin(np.arange(256), list(b" \t\n\v\f\r"))
 
@@ -33,7 +36,8 @@ def read_surface(path: str) -> np.ndarray:
 def read_off(path: str) -> tuple[np.ndarray, np.ndarray]:
     """Vertices `[V, 3]`, float64, and triangles `[F, 3]`, the numbers of their vertices.
 
-    ASCII files with one face a line. Faces of more than three corners become fans of triangles, those of fewer are
+    ASCII files with one face a line. What vertices have beside their places (colours in COFF, normals in NOFF, ...) is
+    left out. Faces of more than three corners become fans of triangles, those of fewer are
     left out, as is what stands behind the corners (colours).
 
     Raises:
@@ -96,25 +100,37 @@ def _parse(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     num_vertices, num_faces, _ = map(int, header["counts"].split())
     if num_vertices < 1 or num_faces < 1:
         raise ValueError(f"{num_vertices} vertices and {num_faces} faces")
-    numbers = np.fromstring(content[header.end() :], sep=" ")  # the fastest that NumPy has for text
-    if len(numbers) < 3 * num_vertices + num_faces:
+    body = content[header.end() :]
+    numbers = np.fromstring(body, sep=" ")  # the fastest that NumPy has for text
+    columns = _columns_of(body, is_plain=header["kind"] == b"OFF")
+    if len(numbers) < columns * num_vertices + num_faces:
         raise ValueError(f"{len(numbers)} numbers for {num_vertices} vertices and {num_faces} faces; it is truncated")
-    vertices = numbers[: 3 * num_vertices].reshape(-1, 3)
+    vertices = numbers[: columns * num_vertices].reshape(-1, columns)[:, :3]
     if not np.isfinite(vertices).all():
         raise ValueError("a vertex is NaN or infinite")
-    corners = numbers[3 * num_vertices :]
+    corners = numbers[columns * num_vertices :]
     size = int(corners[0]) if corners[0] >= 0 and np.isfinite(corners[0]) else 0
     if len(corners) == num_faces * (size + 1) and (corners[:: size + 1] == size).all():  # as nearly all files are
         triangles = _fans(corners.reshape(num_faces, -1)[:, 1:])
     else:
-        starts = _line_starts(content[header.end() :])
-        starts = starts[starts >= 3 * num_vertices] - 3 * num_vertices
+        starts = _line_starts(body)
+        starts = starts[starts >= columns * num_vertices] - columns * num_vertices
         triangles = _triangulate(corners, starts, num_faces)
     if not len(triangles):
         raise ValueError("no face has three corners")
     if not ((triangles >= 0) & (triangles < num_vertices) & (triangles == np.floor(triangles))).all():
         raise ValueError(f"a face has corners that are none of its {num_vertices} vertices")
     return vertices, triangles.astype(np.int64)
+
+
+def _columns_of(body: bytes, is_plain: bool) -> int:
+    """The numbers of a vertex: those on the first line that has any; 3 where a file of plain vertices has few lines."""
+    first = len(body.lstrip().partition(b"\n")[0].split())
+    if is_plain and first not in (6, 7):  # some have colours without saying so
+        return 3
+    if not 3 <= first <= MOST_COLUMNS:
+        raise ValueError(f"{first} numbers on the line of its first vertex")
+    return first
 
 
 def _line_starts(text: bytes) -> np.ndarray:

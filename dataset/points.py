@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from plyfile import PlyData, PlyParseError
+from plyfile import PlyParseError
 
+from dataset.colours import find_colours, full_scale, to_unit
+from dataset.ply import read_vertices, vertex_fields
 from dataset.point_transforms import PointAugmentation
 from utils.errors import InputError
 
 MAX_COORDINATE = 2**16  # voxels from the origin on any axis: a batch of such clouds can still be numbered
 
-PLY_TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
-    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
-    **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
-}
-USUAL_HEADER = re.compile(
-    rb"ply\nformat binary_(?P<order>little|big)_endian 1.0\n(?:(?:comment|obj_info)[^\n]*\n)*"
-    rb"element vertex (?P<count>\d+)\n(?P<properties>(?:property (?:%s) \w+\n)+)end_header\n"
-    % "|".join(PLY_TYPES).encode()
-)
+
+@dataclass(frozen=True)
+class RawCloud:
+    """Points as a file has them, those with NaN or infinite values left out.
+
+    xyz: `[P, 3]`, float32 or float64. rgb: `[P, 3]`, in the file's own numbers and type, or None. notes: what was taken
+    where a file may be read in several ways.
+    """
+
+    xyz: np.ndarray
+    rgb: np.ndarray | None
+    notes: tuple[str, ...] = ()
 
 
 def read_cloud(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Points `[P, 3]` in metres and colours `[P, 3]` in 0..1 (None if the file has none), float32.
 
-    ASCII and binary PLY of either byte order, float or double, with any further properties. Points with NaN or
+    ASCII and binary PLY of either byte order, of any type of number, with any further properties. Points with NaN or
     infinite values, as depth cameras write for missing pixels, are left out.
 
     Raises:
-        InputError: the file is missing, truncated or not PLY, or holds no points.
+        InputError: the file is missing, truncated or not PLY, holds no points, or its colours are out of range.
     """
     xyz, rgb = read_points(path)
-    return xyz, None if rgb is None else to_unit(rgb)
+    try:
+        return xyz, None if rgb is None else to_unit(rgb)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def read_points(path: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -45,54 +52,45 @@ def read_points(path: str) -> tuple[np.ndarray, np.ndarray | None]:
     Both arrays lie in memory axis by axis, `[3, P]`, which is how they are worked on fastest.
 
     Raises:
-        InputError: as `read_cloud`.
+        InputError: as `read_cloud`, but for the colours.
     """
+    cloud = read_ply(path)
+    with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, and are refused as too far
+        return cloud.xyz.astype(np.float32, copy=False), cloud.rgb
+
+
+def read_ply(path: str) -> RawCloud:
+    """A PLY file in its own numbers; raises InputError as `read_points`."""
     try:
-        vertices = _read_vertices(path)
-        with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, and are refused as too far
-            xyz = np.stack([vertices[axis].astype(np.float32) for axis in "xyz"])  # [3, P]
-        rgb = None
-        if {"red", "green", "blue"} <= set(vertices.dtype.names):
-            rgb = np.stack([vertices[channel] for channel in ("red", "green", "blue")])
-            rgb = rgb.astype(rgb.dtype.newbyteorder("="), copy=False)
-        finite = np.isfinite(xyz).all(axis=0)
-        if not finite.all():
-            finite = np.logical_and.reduce([np.isfinite(vertices[axis]) for axis in "xyz"])
-        if rgb is not None and rgb.dtype.kind == "f":
-            finite &= np.isfinite(rgb).all(axis=0)
-    except (PlyParseError, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        vertices = read_vertices(path)
+        fields = {name: vertices[name] for name in vertices.dtype.names}
+        xyz = np.stack(find_axes(fields))  # [3, P]
+        rgb, note = find_colours(fields)
+    except (PlyParseError, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = "no such file" if not os.path.isfile(path) else str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a PLY point cloud ({reason})") from error
+    return whole_points(path, xyz, rgb, note)
+
+
+def find_axes(fields: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The columns x, y, z; raises ValueError that tells the names there are."""
+    by_name = {name.lower(): name for name in reversed(list(fields))}
+    if not {"x", "y", "z"} <= set(by_name):
+        raise ValueError(f"it has no x y z, but {' '.join(fields) or 'nothing'}")
+    return [fields[by_name[axis]] for axis in "xyz"]
+
+
+def whole_points(path: str, xyz: np.ndarray, rgb: np.ndarray | None, *notes: str) -> RawCloud:
+    """The points of xyz `[3, P]` and rgb `[3, P]` whose numbers are finite; raises InputError if there are none."""
+    xyz = xyz.astype(np.float32 if xyz.dtype.itemsize <= 4 and xyz.dtype.kind == "f" else np.float64, copy=False)
+    finite = np.isfinite(xyz).all(axis=0)
+    if rgb is not None and rgb.dtype.kind == "f":
+        finite &= np.isfinite(rgb).all(axis=0)
     if not finite.all():
         xyz, rgb = xyz[:, finite], None if rgb is None else rgb[:, finite]
     if not xyz.size:
         raise InputError(f"{path}: the cloud holds no points")
-    return xyz.T, None if rgb is None else rgb.T
-
-
-def _read_vertices(path: str) -> np.ndarray:
-    """The vertices of a PLY file, a structured array `[P]`.
-
-    plyfile goes through headers letter by letter, which takes longer than reading the points: the usual kind of file,
-    binary and with plain vertices alone, is read here, every other by plyfile.
-    """
-    with open(path, "rb") as file:
-        content = file.read()
-    header = USUAL_HEADER.match(content)
-    if header:
-        words = header["properties"].decode().split()  # property, type, name, property ...
-        order = "<" if header["order"] == b"little" else ">"
-        fields = [(name, order + PLY_TYPES[kind]) for kind, name in zip(words[1::3], words[2::3], strict=True)]
-        count, size = int(header["count"]), np.dtype(fields).itemsize
-        if len(content) - header.end() >= count * size:
-            return np.frombuffer(content, fields, count, header.end())
-    return np.asarray(PlyData.read(path, mmap="c")["vertex"].data)
-
-
-def to_unit(rgb: np.ndarray) -> np.ndarray:
-    """Colours of any type in 0..1, float32: whole numbers are parts of their type's largest."""
-    full_scale = np.iinfo(rgb.dtype).max if rgb.dtype.kind in "iu" else 1.0
-    return rgb.astype(np.float32) / np.float32(full_scale)
+    return RawCloud(xyz.T, None if rgb is None else rgb.T, tuple(note for note in notes if note))
 
 
 def ply_bytes(xyz: np.ndarray, rgb: np.ndarray | None = None) -> bytes:
@@ -126,8 +124,9 @@ def load_voxels(
     """
     xyz, rgb = read(path)
     if rgbs_feature and rgb is None:
-        raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0")
+        raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0{_fields_told(path)}")
     try:
+        scale = full_scale(rgb) if rgbs_feature else 1.0
         with np.errstate(over="ignore", invalid="ignore"):  # of points that `voxelise` refuses
             if augmentation is not None:
                 xyz = augmentation.move(xyz)
@@ -135,15 +134,18 @@ def load_voxels(
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if rgbs_feature:
-        features = to_unit(features)
-        if features.min() < 0 or features.max() > 1:
-            raise InputError(
-                f"{path}: colours of {features.min():.3g} to {features.max():.3g} of full scale; floats must lie in "
-                "0..1, whole numbers between 0 and the largest of their type"
-            )
+        features = to_unit(features, scale)
         if augmentation is not None:
             features = augmentation.tint(features, rng)
     return coordinates, features
+
+
+def _fields_told(path: str) -> str:
+    """What the points of a PLY file have instead of colours."""
+    try:
+        return f" (its points have {' '.join(vertex_fields(path))})"
+    except (OSError, ValueError):  # a mesh
+        return ""
 
 
 def voxelise(xyz: np.ndarray, features: np.ndarray, voxel_size_m: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.agreement import benchmark_agreement  # noqa: E402
 from benchmarks.data import benchmark_data  # noqa: E402
 from benchmarks.metrics import benchmark_metrics  # noqa: E402
+from benchmarks.scene import benchmark_scene  # noqa: E402
 from benchmarks.separate import benchmark_separate  # noqa: E402
 from benchmarks.sparse import benchmark_sparse  # noqa: E402
 from benchmarks.step import benchmark_step  # noqa: E402
@@ -24,6 +25,7 @@ PARTS = {
     "agreement": benchmark_agreement,
     "data": benchmark_data,
     "metrics": benchmark_metrics,
+    "scene": benchmark_scene,
     "separate": benchmark_separate,
     "sparse": benchmark_sparse,
     "step": benchmark_step,
@@ -44,6 +46,9 @@ def main() -> None:
         help="of step, last: options of main.py, such as --amp bf16; without any, plain iterations are run too",
     )
     parser.add_argument("--run", type=Path, help="of agreement: ckpt/<run>, evaluated")
+    parser.add_argument("--kinds", nargs="+", help="of scene: the kinds of scenes to try; all, if none are given")
+    parser.add_argument("--quick", action="store_true", help="of scene: one scene of each kind instead of four")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of scene: of the first scene of each kind")
     options = parser.parse_args()
     figures = PARTS[options.part](options)
     if options.json:

@@ -17,11 +17,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.audio import open_recording  # noqa: E402
-from dataset.captures import UP_AXES, Capture, choose_frames, list_frames, read_capture  # noqa: E402
+from dataset.captures import UNITS_M, UP_AXES, Capture, choose_frames, list_frames, read_capture  # noqa: E402
+from dataset.text_clouds import check_columns  # noqa: E402
 from reports.recording_page import write_recording_page  # noqa: E402
 from separation import Separator  # noqa: E402
 from separation.scene import Scene, cloud_for_model, split_scene  # noqa: E402
-from separation.scene_files import scene_files, write_scene  # noqa: E402
+from separation.scene_files import (  # noqa: E402
+    CANDIDATES,
+    capture_key,
+    read_candidates,
+    scene_files,
+    write_candidates,
+    write_scene,
+)
 from separation.separator import Cloud  # noqa: E402
 from separation.stems import write_stems  # noqa: E402
 from utils.errors import InputError, run_command  # noqa: E402
@@ -37,7 +45,7 @@ def main() -> None:
     with open_recording(str(options.mixture)) as recording:
         separator = Separator.from_run(options.run, options.device)
         if options.scene:
-            scene, unit = read_scene(options)
+            scene, capture, key = read_scene(options)
             clouds = [[(cloud_for_model(musician), musician.rgb)] for musician in scene.musicians]
         elif options.labels:
             clouds = options.labels
@@ -59,7 +67,14 @@ def main() -> None:
     for path, level_db in zip([*stems.values(), *residual.values()], levels_db, strict=False):
         say(f"{path}: {level_db:z.1f} dB of the recording's energy")
     if options.scene:
-        write_scene(scene, stems, options.output, capture=options.scene, unit_of_capture=unit, up_of_capture=options.up)
+        write_candidates(scene, options.output, key)
+        write_scene(
+            *(scene, stems, options.output),
+            capture=options.scene,
+            unit_of_capture=capture.unit,
+            up_of_capture=options.up,
+            shift_m=None if capture.shift_m is None else capture.shift_m.tolist(),
+        )
         say(f"{options.output / 'scene.json'}, {options.output / 'scene.png'}: where they stand")
         shown = {name: (musician.xyz, musician.rgb) for name, musician in zip(names, scene.musicians, strict=True)}
     elif options.labels:
@@ -83,19 +98,20 @@ def read_source(separator: Separator, path: str, number: int, options: argparse.
     chosen = choose_frames(frames, net.num_frames, separator.options.stride_frames, generator(options.seed, number))
     clouds = []
     for frame in dict.fromkeys(chosen):
-        capture = read_capture(frame, options.up)
+        capture = read_capture(frame, options.up, options.unit, options.columns)
         tell_capture(frame, capture)
         separator.voxels(frame, capture.xyz, capture.rgb)  # what is wrong with it is told with its name
         clouds.append((capture.xyz, capture.rgb))
     return clouds
 
 
-def read_scene(options: argparse.Namespace) -> tuple[Scene, str]:
-    """The musicians in one capture of all of them, and the unit that it was in."""
-    capture = read_capture(options.scene, options.up)
+def read_scene(options: argparse.Namespace) -> tuple[Scene, Capture, str]:
+    """The musicians in one capture of all of them, the capture, and its key for the candidates that are kept."""
+    capture = read_capture(options.scene, options.up, options.unit, options.columns, is_scene=True)
     tell_capture(options.scene, capture)
+    key = capture_key(options.scene, up=options.up, unit=options.unit, columns=options.columns)
     try:
-        scene = split_scene(capture.xyz, capture.rgb, options.num_sources)
+        scene = find_scene(capture, key, options)
     except InputError as error:
         raise InputError(f"{options.scene}: {error}") from error
     for part in scene.left_out:
@@ -103,13 +119,33 @@ def read_scene(options: argparse.Namespace) -> tuple[Scene, str]:
     if not scene.has_floor:
         say(f"{options.scene}: no floor in sight; if there is one, perhaps another axis points up: --up z")
     say(f"{options.scene}: {len(scene.musicians)} musicians")
-    return scene, capture.unit
+    return scene, capture, key
+
+
+def find_scene(capture: Capture, key: str, options: argparse.Namespace) -> Scene:
+    """The musicians of a capture; with --keep or --drop others of the candidates that were found before, if they were.
+
+    Raises:
+        InputError: as `split_scene` and `Scene.with_taken`.
+    """
+    chosen = options.keep or options.drop
+    scene = read_candidates(options.output, key, capture.xyz, capture.rgb) if chosen else None
+    if scene is None:
+        scene = split_scene(capture.xyz, capture.rgb, options.num_sources)
+    else:
+        say(f"{options.scene}: the candidates of {options.output / CANDIDATES}, without searching again")
+    if options.keep:
+        scene = scene.with_taken(number - 1 for number in options.keep)
+    elif options.drop:
+        scene.with_taken(number - 1 for number in options.drop)  # they are there
+        scene = scene.with_taken(set(scene.taken) - {number - 1 for number in options.drop})
+    return scene
 
 
 def tell_capture(path: str, capture: Capture) -> None:
     """Says what was made of a cloud that is not simply a musician in metres."""
-    if capture.unit != "m":
-        say(f"{path}: taken as {capture.unit}, {capture.height_m:.2f} m high")
+    for note in capture.notes:
+        say(f"{path}: {note}")
     if not capture.is_plausible:
         say(f"{path}: {capture.height_m:.3g} m high, which no musician is; perhaps another axis points up: --up z")
 
@@ -159,8 +195,19 @@ def parse_arguments() -> argparse.Namespace:
     clouds.add_argument("--scene", help="one such file that holds all musicians")
     clouds.add_argument("--labels", nargs="+", help="for a run of --arch_vision label: the instruments")
     add("--num_sources", type=whole(1, 100), help="musicians in the scene (default: as many as are found)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--keep", type=whole(1), nargs="+", help="the candidates of the scene, by their numbers in scene.png, that play"
+    )
+    chosen.add_argument("--drop", type=whole(1), nargs="+", help="those of the musicians found that do not play")
     add("--names", nargs="+", help="names of the stems; in a scene from left to right (default: of the clouds' files)")
     add("--up", default="y", choices=list(UP_AXES), help="axis of the clouds that points up (default: y)")
+    add("--unit", default="auto", choices=["auto", *UNITS_M], help="of the clouds (default: auto, by their height)")
+    add(
+        "--columns",
+        nargs="+",
+        help="of text files: x y z, r g b and _ for what is else, in their order (default: by titles and values)",
+    )
     add("--soft", action="store_true", help="weigh by the masks' probabilities instead of cutting binary masks")
     add("--report", action="store_true", help="write report/index.html, to see and hear all of it in a browser")
     add("--residual", action="store_true", help=f"write {RESIDUAL}.wav, the recording without its stems")
@@ -170,6 +217,10 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args(_with_axis(sys.argv[1:]))
     if options.num_sources and not options.scene:
         raise InputError("--num_sources goes with --scene; with --points every cloud is a source")
+    if (options.keep or options.drop) and (options.num_sources or not options.scene):
+        raise InputError("--keep and --drop go with --scene, and without --num_sources")
+    if options.columns:
+        check_columns(options.columns)
     return options
 
 

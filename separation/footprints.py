@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from separation.surroundings import cloud_of
+from separation.heads import Head, likeness
+from separation.people import WEIGHTS, measure
 
 FEET_M = 0.15  # the lowest part makes no footprint: cables and what is left of the floor lead from one to another
 EPS_M = 0.1
+CELL_M = 0.02  # of the floor
 DENSITIES = (12, 20, 32, 50, 80)  # voxels within EPS_M of a place, from which on it is part of a cluster
 SMALLEST = 100  # voxels of a musician
 SMALL_SHARE = 0.2  # of the largest musician's voxels; what is smaller is no musician
@@ -23,47 +25,86 @@ BULK_M = 0.4  # height of a musician without the lowest quarter and the highest 
 APART_M, LIKE_SHARE = 0.6, 0.35  # two musicians in one cluster: their centres, and how much smaller one may be
 CORE_SHARE = 0.5  # of one musician in a cluster of it and pieces; what is less is only the densest of a sparse cloud
 TOUCHING_M = 0.42  # the same, of those told to be two: halves of one musician are nearer
-NEIGHBOUR_M = 0.08  # voxels no farther apart are of one piece
-ARM_M = 1.0  # from a musician's footprint to the end of what is of one piece with it: a bow, a scroll
-NEAR_M = 1.0  # from a musician's centre to that of a separate piece that belongs to it, such as a music stand
+HEAD_NEAR_M = 0.1  # from a head to the nearest voxel of whose it is
+SURE_HEAD, HEADS_APART_M = 0.6, 0.45  # heads that take one thing apart
 
 
 @dataclass(frozen=True)
 class Group:
-    """Voxels that belong together. members: their numbers. reason: why it is no musician, if it is none."""
+    """Voxels that belong together.
+
+    members: their numbers. reason: why its size is no musician's, if it is not. score: 0..1, how much it is like one.
+    head_m: the height of its head above the floor, 0 if it has none. measures: of `people.measure`; None of small ones.
+    """
 
     members: np.ndarray
     reason: str = ""
+    score: float = 0.0
+    head_m: float = 0.0
+    measures: np.ndarray | None = None
 
 
-def find_groups(
-    voxels: np.ndarray, height: np.ndarray, touching: int = 1
-) -> tuple[list[Group], list[Group], list[Group]]:
-    """Among voxels `[V, 3]` at `height` `[V]` above the floor: musicians, small pieces, and things that are neither.
+def find_parts(voxels: np.ndarray, height: np.ndarray, heads: list[Head], touching: int = 1) -> list[Group]:
+    """What stands apart among voxels `[V, 3]` at `height` `[V]` above the floor, the largest first.
 
-    touching: how many musicians one group may be.
+    What has several heads is taken apart between them. touching: how many musicians one group may be.
     """
     body = np.flatnonzero(height > FEET_M)
     widest = WIDE_M + APART_M * (touching - 1)
-    parts = [
-        Group(piece, _why_not(voxels, height, piece, widest))
+    pieces = [
+        piece
         for part in _clusters(voxels, body, DENSITIES[0])
         for piece in _taken_apart(voxels, height, part, DENSITIES[1:])
     ]
-    parts.sort(key=lambda part: -len(part.members))
-    largest = next((len(part.members) for part in parts if not part.reason), 0)
-    groups, pieces, others = [], [], []
-    for part in parts:
-        centre = _centre(voxels, part.members)
-        is_like = len(part.members) >= SMALL_SHARE * largest
-        is_apart = all(np.linalg.norm(centre - _centre(voxels, group.members)) >= APART_M for group in groups)
-        if not part.reason and is_like and is_apart:
-            groups.append(part)
-        elif part.reason and len(part.members) >= max(SMALLEST, PIECE_SHARE * largest):
-            others.append(part)
-        else:
-            pieces.append(part)
-    return groups, pieces, others
+    owners = np.full(len(voxels), -1)
+    for number, piece in enumerate(pieces):
+        owners[piece] = number
+    of_piece = _heads_of(voxels, owners, heads, len(pieces))
+    parts = []
+    for piece, own in zip(pieces, of_piece, strict=True):
+        for members, head in _between_heads(voxels, piece, own):
+            reason = _why_not(voxels, height, members, widest)
+            parts.append(_with_score(voxels, height, Group(members, reason), head))
+    return sorted(parts, key=lambda part: -len(part.members))
+
+
+def _heads_of(voxels: np.ndarray, owners: np.ndarray, heads: list[Head], count: int) -> list[list[Head]]:
+    """The heads of each of `count` parts, the best first; owners: the part `[V]` of each voxel, or -1."""
+    found: list[list[Head]] = [[] for _ in range(count)]
+    owned = np.flatnonzero(owners >= 0)
+    if not len(owned):
+        return found
+    tree = cKDTree(voxels[owned])
+    for head in heads:
+        distance, nearest = tree.query(head.place)
+        if distance <= HEAD_NEAR_M:
+            found[owners[owned[nearest]]].append(head)
+    return found
+
+
+def _between_heads(voxels: np.ndarray, members: np.ndarray, heads: list[Head]) -> list[tuple[np.ndarray, Head | None]]:
+    """The parts of a thing with several sure heads, each nearest to one; the whole, if there are not several."""
+    sure: list[Head] = []
+    for head in heads:
+        apart = all(np.hypot(*(head.place - other.place)[[0, 2]]) >= HEADS_APART_M for other in sure)
+        if head.score >= SURE_HEAD and apart:
+            sure.append(head)
+    if len(sure) < 2:
+        return [(members, heads[0] if heads else None)]
+    axes = cKDTree([head.place[[0, 2]] for head in sure])
+    nearest = axes.query(voxels[members][:, [0, 2]])[1]
+    return [(members[nearest == k], head) for k, head in enumerate(sure) if (nearest == k).any()]
+
+
+def _with_score(voxels: np.ndarray, height: np.ndarray, part: Group, head: Head | None) -> Group:
+    if len(part.members) < SMALLEST:
+        return part
+    own = voxels[part.members]
+    head_height = 0.0
+    if head:
+        head_height = float(height[part.members][np.argmin(np.linalg.norm(own - head.place, axis=1))])
+    measures = measure(own, height[part.members], head.score if head else 0.0, head_height)
+    return replace(part, score=likeness(measures, WEIGHTS), head_m=head_height, measures=measures)
 
 
 def split_groups(voxels: np.ndarray, groups: list[Group], count: int) -> list[Group] | None:
@@ -83,55 +124,29 @@ def split_groups(voxels: np.ndarray, groups: list[Group], count: int) -> list[Gr
     return None if too_near or min(len(group.members) for group in found) < SMALLEST else found
 
 
-def join_pieces(voxels: np.ndarray, groups: list[Group], pieces: list[Group], others: list[Group]) -> np.ndarray:
-    """The owner of each voxel, `[V]`: a number in `groups + others`, or -1.
-
-    Pieces are whole the nearest musician's. What is of one piece with a musician, such as an arm, belongs to the one
-    that is nearest by the way along it.
-    """
-    owners = np.full(len(voxels), -1)
-    for number, group in enumerate(groups + others):
-        owners[group.members] = number
-    centres = cKDTree([_centre(voxels, group.members) for group in groups])
-    _give_to_nearest(voxels, owners, [piece.members for piece in pieces], centres)
-
-    free = np.flatnonzero(owners < len(groups))  # and the musicians'
-    graph = _neighbours(voxels[free])
-    seeds = np.flatnonzero(owners[free] >= 0)
-    distance, _, source = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True, limit=ARM_M)
-    near = np.isfinite(distance)
-    owners[free[near]] = owners[free[source[near]]]
-
-    rest = np.flatnonzero(owners < 0)
-    number, labels = connected_components(_neighbours(voxels[rest]), directed=False)
-    _give_to_nearest(voxels, owners, [rest[labels == piece] for piece in range(number)], centres)
-    return owners
-
-
-def _give_to_nearest(voxels: np.ndarray, owners: np.ndarray, pieces: list[np.ndarray], centres: cKDTree) -> None:
-    """Gives every piece whole to the musician whose centre is nearest, if one is near."""
-    for members in pieces:
-        distance, owner = centres.query(_centre(voxels, members))
-        if distance <= NEAR_M:
-            owners[members] = owner
-
-
-def _centre(voxels: np.ndarray, members: np.ndarray) -> np.ndarray:
+def centre_of(voxels: np.ndarray, members: np.ndarray) -> np.ndarray:
     return voxels[members][:, [0, 2]].mean(axis=0)
 
 
-def _neighbours(voxels: np.ndarray) -> csr_matrix:
-    """The distances `[V, V]` of voxels that touch."""
-    tree = cKDTree(voxels)
-    return tree.sparse_distance_matrix(tree, NEIGHBOUR_M, output_type="coo_matrix").tocsr()
-
-
 def _clusters(voxels: np.ndarray, members: np.ndarray, density: int) -> list[np.ndarray]:
-    """The parts of `members` whose footprints are dense."""
+    """The parts of `members` whose footprints are dense: DBSCAN of the cells of the floor that they stand over."""
     if not len(members):
         return []
-    labels = np.asarray(cloud_of(voxels[members] * (1, 0, 1)).cluster_dbscan(EPS_M, density))
-    return [members[labels == label] for label in range(labels.max() + 1)]
+    cells, place, weights = np.unique(
+        np.floor(voxels[members][:, [0, 2]] / CELL_M), axis=0, return_inverse=True, return_counts=True
+    )
+    place = place.reshape(-1)
+    first, second = cKDTree(cells * CELL_M).query_pairs(EPS_M, output_type="ndarray").T
+    near = weights + np.bincount(first, weights[second], len(cells)) + np.bincount(second, weights[first], len(cells))
+    is_core = near >= density
+    joined = is_core[first] & is_core[second]
+    graph = coo_matrix((np.ones(joined.sum()), (first[joined], second[joined])), shape=(len(cells), len(cells)))
+    labels = np.where(is_core, connected_components(graph, directed=False)[1], -1)
+    for inner, outer in ((first, second), (second, first)):  # what is only near a dense cell belongs to it
+        at_border = is_core[inner] & ~is_core[outer]
+        labels[outer[at_border]] = labels[inner[at_border]]
+    owners = labels[place]
+    return [members[owners == label] for label in np.unique(owners[owners >= 0])]
 
 
 def _taken_apart(
@@ -142,7 +157,7 @@ def _taken_apart(
         parts = _clusters(voxels, members, density)
         largest = max(map(len, parts), default=0)
         bodies = [p for p in parts if len(p) >= LIKE_SHARE * largest and not _why_not(voxels, height, p)]
-        centres = [_centre(voxels, part) for part in bodies]
+        centres = [centre_of(voxels, part) for part in bodies]
         are_musicians = len(bodies) > 1 and not cKDTree(centres).query_pairs(APART_M)
         is_core = len(bodies) == 1 < len(parts) and largest >= CORE_SHARE * len(members)
         if are_musicians or is_core:

@@ -7,17 +7,22 @@ seen over one place stands somebody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from separation.footprints import Group, find_groups, join_pieces, split_groups
-from separation.surroundings import MARGIN_M, cloud_of, find_floor, find_walls, without_strays
+from separation.choice import choose
+from separation.footprints import find_parts
+from separation.heads import find_heads
+from separation.pieces import join_pieces
+from separation.room import clear
 from utils.errors import InputError
 
-VOXEL_M = 0.03
 REACH_M = 0.06  # points this near to a musician's voxels are its own
+ELSEWHERE = ("floor", "walls", "stray points")  # what is no candidate's
 LARGEST_M = 1000.0  # between the points farthest apart: beyond, they are not in metres
 
 
@@ -58,27 +63,83 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """Something that may be a musician. score: 0..1, how much it is like one. reason: why it was not taken, or ''."""
+
+    score: float
+    reason: str
+    floor_m: float
+
+
+@dataclass(frozen=True)
 class Scene:
     """A capture and whose its points are.
 
-    xyz: `[P, 3]` float32 metres, Y up. rgb: `[P, 3]`, or None. labels: `[P]` int, the musicians' numbers 0 .. N-1 from
-    left to right (ascending x), -1 for the rest. floor_height_m: the y of the floor amid the musicians; without a floor
-    in sight, of the lowest of what is a musician's.
+    xyz: `[P, 3]` float32 metres, Y up. rgb: `[P, 3]`, or None. candidates: what may be a musician, from left to right
+    (ascending x). owners: `[P]` int, the candidates' numbers from 0, -1 for the rest. taken: the numbers of those that
+    are musicians. floor_height_m: the y of the floor amid the musicians; without a floor in sight, of the lowest of
+    what is a musician's. elsewhere: what is no candidate's.
     """
 
     xyz: np.ndarray
     rgb: np.ndarray | None
-    labels: np.ndarray
-    musicians: list[Musician]
-    floor_height_m: float
+    candidates: list[Candidate]
+    owners: np.ndarray
+    taken: tuple[int, ...]
     has_floor: bool
-    left_out: list[LeftOut]
+    elsewhere: list[LeftOut]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The musicians' numbers 0 .. N-1 `[P]` from left to right, -1 for the rest."""
+        numbers = np.full(len(self.candidates) + 1, -1)
+        numbers[list(self.taken)] = np.arange(len(self.taken))
+        return numbers[self.owners]
+
+    @cached_property
+    def musicians(self) -> list[Musician]:
+        """From left to right."""
+        found = []
+        for number in self.taken:
+            own = self.owners == number
+            rgb = None if self.rgb is None else self.rgb[own]
+            found.append(Musician(self.xyz[own], rgb, self.candidates[number].floor_m))
+        return found
+
+    @property
+    def floor_height_m(self) -> float:
+        return float(np.mean([musician.floor_m for musician in self.musicians]))
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """What is no musician's."""
+        parts = []
+        for number, candidate in enumerate(self.candidates):
+            own = self.owners == number
+            if number not in self.taken and own.any():
+                reason = f"candidate {number + 1}: {candidate.reason or 'not wanted'}"
+                parts.append(LeftOut(reason, int(own.sum()), self.xyz[own].mean(axis=0, dtype=np.float64)))
+        return [part for part in self.elsewhere[:2] + parts + self.elsewhere[2:] if part.num_points]
+
+    def with_taken(self, numbers: Iterable[int]) -> Scene:
+        """The same scene with other candidates, by their numbers from 0, as its musicians.
+
+        Raises:
+            InputError: there are no such candidates, or none is left.
+        """
+        wanted = tuple(sorted(set(numbers)))
+        wrong = [number + 1 for number in wanted if not 0 <= number < len(self.candidates)]
+        if wrong:
+            raise InputError(f"no candidate {wrong[0]}; there are 1 to {len(self.candidates)}, see scene.png")
+        if not wanted:
+            raise InputError("no candidate is left as a musician")
+        return replace(self, taken=wanted)
 
 
 def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int | None = None) -> Scene:
     """Finds the musicians in points `[P, 3]` (metres, Y up) with colours `[P, 3]`; the same every time.
 
-    With `num_sources` there are as many, without as many as stand apart.
+    With `num_sources` there are as many, without as many as stand apart and are like persons.
 
     Raises:
         InputError: there is no musician, or there are not `num_sources`; open3d is not there.
@@ -87,80 +148,35 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
         raise InputError("the scene holds no points")
     if not np.ptp(xyz, axis=0).max() <= LARGEST_M:
         raise InputError(f"points more than {LARGEST_M:g} m apart: is the scene in metres?")
-    voxels = np.asarray(cloud_of(xyz).voxel_down_sample(VOXEL_M).points)  # [V, 3]
-    floor = find_floor(voxels)
-    is_floor = np.zeros(len(xyz), bool) if floor is None else floor.holds(xyz)
-    if floor is not None:
-        voxels = voxels[floor.height(voxels) > MARGIN_M]
-    walls = find_walls(voxels)
-    is_wall = np.zeros(len(xyz), bool)
-    for wall in walls:
-        voxels = voxels[wall.height(voxels) > MARGIN_M]
-        is_wall |= ~is_floor & wall.holds(xyz)
-    voxels = without_strays(voxels)
-    height = floor.height(voxels) if floor else voxels[:, 1] - voxels[:, 1].min(initial=0)
+    room = clear(xyz)
+    voxels, height = room.voxels, room.height
+    parts = find_parts(voxels, height, find_heads(room.fine, room.fine_height), num_sources or 1)
+    groups, pieces, others = choose(voxels, parts, num_sources)
+    candidates = sorted(groups + others, key=lambda group: voxels[group.members, 0].mean())
+    is_taken = [any(candidate is group for group in groups) for candidate in candidates]
+    owned = join_pieces(voxels, height, groups, pieces, others)  # [V], groups and others by number
+    order = [next(k for k, group in enumerate(groups + others) if group is one) for one in candidates]
+    owned = np.append(np.argsort(order), -1)[owned]  # candidates by number
+    is_rest = ~room.is_floor & ~room.is_wall
+    owners = np.full(len(xyz), -1)
+    owners[is_rest] = _owners_of_points(xyz[is_rest], voxels, owned)
 
-    groups, pieces, others = find_groups(voxels, height, num_sources or 1)
-    if not groups:
-        hint = "is the vertical axis right (--up)? Musicians that touch need --num_sources"
-        raise InputError(f"no musician found{_among(others)}; {hint}")
-    if num_sources is not None:
-        groups, more = _as_many(voxels, groups, others, num_sources)
-        others = others + more
-    groups.sort(key=lambda group: voxels[group.members, 0].mean())
-    owners = join_pieces(voxels, groups, pieces, others)  # [V], groups and others by number
-    is_rest = ~is_floor & ~is_wall
-    owner = np.full(len(xyz), -1)
-    owner[is_rest] = _owners_of_points(xyz[is_rest], voxels, owners)
-
-    labels = np.where(owner < len(groups), owner, -1)
-    left_out = [LeftOut("floor", int(is_floor.sum())), LeftOut("walls", int(is_wall.sum()))]
-    for number, group in enumerate(others, len(groups)):
-        centroid = voxels[group.members].mean(axis=0)
-        left_out.append(LeftOut(group.reason, int((owner == number).sum()), centroid))
-    left_out.append(LeftOut("stray points", int((owner[is_rest] < 0).sum())))
-    lowest = np.percentile(xyz[labels >= 0, 1], 0.5)
-    musicians = []
-    for number in range(len(groups)):
-        own = xyz[labels == number]
-        beneath = floor.below(own[:, 0].mean(), own[:, 2].mean()) if floor else float(lowest)
-        musicians.append(Musician(own, None if rgb is None else rgb[labels == number], beneath))
-    return Scene(
-        xyz,
-        rgb,
-        labels,
-        musicians,
-        floor_height_m=float(np.mean([musician.floor_m for musician in musicians])),
-        has_floor=floor is not None,
-        left_out=[part for part in left_out if part.num_points],
-    )
+    taken = tuple(np.flatnonzero(is_taken).tolist())
+    bottom = float(np.percentile(xyz[np.isin(owners, taken), 1], 0.5))
+    told = []
+    for number, group in enumerate(candidates):
+        x, _, z = voxels[group.members].mean(axis=0)
+        beneath = room.ground.below(x, z) if room.ground else bottom
+        told.append(Candidate(group.score, "" if is_taken[number] else group.reason, beneath))
+    counts = (int(room.is_floor.sum()), int(room.is_wall.sum()), int((owners[is_rest] < 0).sum()))
+    elsewhere = [LeftOut(*part) for part in zip(ELSEWHERE, counts, strict=True)]
+    return Scene(xyz, rgb, told, owners, taken, room.ground is not None, elsewhere)
 
 
 def cloud_for_model(musician: Musician) -> np.ndarray:
     """The musician's points `[P, 3]` where the clouds of the training stand: above the origin, the floor at y = 0."""
     x, _, z = musician.centroid_m
     return musician.xyz - np.array([x, musician.floor_m, z], dtype=np.float32)
-
-
-def _as_many(
-    voxels: np.ndarray, groups: list[Group], others: list[Group], num_sources: int
-) -> tuple[list[Group], list[Group]]:
-    """The groups of exactly as many musicians, and those that are too many."""
-    if len(groups) > num_sources:
-        groups = sorted(groups, key=lambda group: -len(group.members))
-        spare = [Group(group.members, "a musician too many") for group in groups[num_sources:]]
-        return groups[:num_sources], spare
-    found = split_groups(voxels, groups, num_sources)
-    if found is None:
-        raise InputError(
-            f"{len(groups)} musician(s) found{_among(others)}, and no way to make them {num_sources}; lower "
-            "--num_sources, or is the vertical axis wrong (--up)?"
-        )
-    return found, []
-
-
-def _among(others: list[Group]) -> str:
-    return "".join(f", {group.reason}" for group in others)
 
 
 def _owners_of_points(xyz: np.ndarray, voxels: np.ndarray, owners: np.ndarray) -> np.ndarray:

@@ -2,20 +2,77 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
 
 from dataset.points import ply_bytes
-from separation.scene import Scene
+from separation.scene import ELSEWHERE, Candidate, LeftOut, Scene
 from separation.scene_picture import draw_scene
+from utils.figures import save_figure
 from utils.files import replacing, write_json
+
+CANDIDATES = "candidates.npz"
 
 
 def scene_files(folder: Path, names: list[str]) -> list[Path]:
     """What `write_scene` writes into `folder`."""
-    return [folder / "scene.json", folder / "scene.png", *(folder / f"{name}.ply" for name in names)]
+    fixed = [folder / name for name in ("scene.json", "scene.png", CANDIDATES)]
+    return [*fixed, *(folder / f"{name}.ply" for name in names)]
 
 
-def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: str) -> None:
+def write_candidates(scene: Scene, folder: Path, capture: str) -> None:
+    """Writes `candidates.npz`: whose the points are, so that others may be taken without searching again.
+
+    capture: what the scene was made of, see `capture_key`.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    with replacing(folder / CANDIDATES) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(
+            file,
+            capture=capture,
+            owners=scene.owners.astype(np.int16),
+            taken=scene.taken,
+            has_floor=scene.has_floor,
+            scores=[candidate.score for candidate in scene.candidates],
+            reasons=[candidate.reason for candidate in scene.candidates],
+            floors=[candidate.floor_m for candidate in scene.candidates],
+            elsewhere=[part.num_points for part in scene.elsewhere],
+        )
+
+
+def read_candidates(folder: Path, capture: str, xyz: np.ndarray, rgb: np.ndarray | None) -> Scene | None:
+    """The scene that `write_candidates` wrote there of the same capture, with its points; None if there is none."""
+    try:
+        with np.load(folder / CANDIDATES) as stored:
+            values = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, BadZipFile):
+        return None
+    if values.get("capture") != capture or len(values["owners"]) != len(xyz):
+        return None
+    columns = (values["scores"].tolist(), values["reasons"].tolist(), values["floors"].tolist())
+    return Scene(
+        xyz,
+        rgb,
+        candidates=[Candidate(*row) for row in zip(*columns, strict=True)],
+        owners=values["owners"].astype(int),
+        taken=tuple(values["taken"].tolist()),
+        has_floor=bool(values["has_floor"]),
+        elsewhere=[LeftOut(*part) for part in zip(ELSEWHERE, values["elsewhere"].tolist(), strict=True)],
+    )
+
+
+def capture_key(path: str | Path, **options: object) -> str:
+    """A text that is another one for another file, or for other options that decide what is found in it."""
+    with open(path, "rb") as file:
+        return f"{hashlib.file_digest(file, 'blake2b').hexdigest()} {sorted(options.items())}"
+
+
+def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: object) -> None:
     """Writes `scene.json`, `scene.png` and a PLY file of each musician.
 
     Args:
@@ -40,8 +97,20 @@ def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: str
                 "points": musician.num_points,
             }
         )
-    with replacing(folder / "scene.png") as temporary:
-        draw_scene(scene, list(stems)).savefig(temporary, dpi=100)
+    named = dict(zip(scene.taken, stems, strict=True))
+    candidates = [
+        {
+            "number": number + 1,
+            "score": round(candidate.score, 3),
+            "source": named.get(number),
+            "reason": candidate.reason or ("" if number in named else "not wanted"),
+            "centroid_m": scene.xyz[scene.owners == number].mean(axis=0, dtype=np.float64).round(4).tolist(),
+            "points": int((scene.owners == number).sum()),
+        }
+        for number, candidate in enumerate(scene.candidates)
+        if (scene.owners == number).any()
+    ]
+    save_figure(draw_scene(scene, list(stems)), folder / "scene.png", dpi=100)
     write_json(
         folder / "scene.json",
         {
@@ -49,5 +118,6 @@ def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: str
             "axes": "metres; x to the right, y up, z towards the viewer",
             "floor_height_m": round(scene.floor_height_m, 4) if scene.has_floor else None,
             "sources": sources,
+            "candidates": candidates,
         },
     )

@@ -19,9 +19,9 @@ REST_COLOUR = "#c9c9c9"
 def draw_scene(scene: Scene, names: list[str]) -> Figure:
     """From above (x to the right, z downwards, towards who looks from the front) and from the front (x, y).
 
-    names: of the musicians, in the order of their numbers.
+    names: of the musicians, in the order of their numbers. Each candidate has its number and score; others are grey.
     """
-    own = scene.xyz[scene.labels >= 0]
+    own = scene.xyz[scene.owners >= 0]
     low, high = own.min(axis=0) - AROUND_M, own.max(axis=0) + AROUND_M
     low[1] = scene.floor_height_m - 0.1
     width, height, depth = high - low
@@ -47,7 +47,12 @@ def _draw(axes: Axes, scene: Scene, names: list[str], axis: int, nearness: int) 
     xyz, labels = xyz[order], labels[order]
     of_points = np.array([*colours, to_rgba(REST_COLOUR)])[labels]
     axes.scatter(xyz[:, 0], xyz[:, axis], c=of_points, s=1.5, linewidths=0, rasterized=True)
-    for number, (musician, name) in enumerate(zip(scene.musicians, names, strict=True)):
-        place = (musician.centroid_m[0], np.percentile(musician.xyz[:, axis], 99.5) + 0.17)
-        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": colours[number]}
-        axes.annotate(f"{number + 1} {name}", place, ha="center", va="center", bbox=box)
+    named = dict(zip(scene.taken, zip(names, colours, strict=True), strict=True))
+    for number, candidate in enumerate(scene.candidates):
+        own = scene.xyz[scene.owners == number]
+        if not len(own):
+            continue
+        name, colour = named.get(number, ("left out", to_rgba(REST_COLOUR)))
+        place = (own[:, 0].mean(), np.percentile(own[:, axis], 99.5) + 0.17)
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
+        axes.annotate(f"{number + 1} {name} {candidate.score:.2f}", place, ha="center", va="center", bbox=box)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import write_cloud
+from demo_data import bodies
+from demo_data.plan import INSTRUMENTS
+from plyfile import PlyData, PlyElement
 
-from dataset.captures import UP_AXES, choose_frames, list_frames, read_capture
+from dataset.captures import UP_AXES, choose_frames, list_frames, looks_upside_down, read_capture
 from dataset.music import MUSICMixDataset
 from utils.errors import InputError
 
@@ -54,6 +57,23 @@ FILES = {
     "alpha.pcd": (pcd(RECORDS.tobytes(), "binary", fields="x y z rgba"), True),
     "depth.pcd": (pcd(RECORDS.tobytes(), "binary", fields="x y z _"), False),
     "packed.pcd": (pcd(literal_lzf(PLANES), "binary_compressed"), True),
+}
+
+
+WHOLE = pcd(RECORDS.tobytes(), "binary")
+SPLIT = np.zeros(60, [("rgb", "u1", 3), ("xyz", "<f4", 3)])
+SPLIT["xyz"], SPLIT["rgb"] = XYZ, RGB
+FILES |= {  # as writers of PCD differ
+    "columns.pcd": (WHOLE.replace(b"FIELDS", b"COLUMNS"), True),
+    "capitals.pcd": (WHOLE.replace(b"FIELDS x y z", b"FIELDS X Y Z"), True),
+    "no_points.pcd": (WHOLE.replace(b"POINTS 60\n", b""), True),
+    "umlauts.pcd": (WHOLE.replace(b"# .PCD", b"# \xfcbung \xc3\xa4 .PCD"), True),
+    "latin.pcd": (WHOLE.replace(b"VERSION 0.7\n", b"VERSION 0.7\n\n# B\xf6hm\n").replace(b"DATA b", b"data B"), True),
+    "windows.pcd": (pcd(lines(XYZ, PACKED[:, None]), "ascii").replace(b"\n", b"\r\n"), True),
+    "split.pcd": (
+        pcd(SPLIT.tobytes(), "binary", "r g b x y z", "1 1 1 4 4 4", "U U U F F F").replace(b"COUNT 1 1 1 1\n", b""),
+        True,
+    ),
 }
 
 
@@ -109,16 +129,91 @@ def test_missing_depth_is_left_out(tmp_path):
         np.testing.assert_allclose(capture.rgb, np.delete(RGB, [3, 5], axis=0) / 255, atol=1e-6)
 
 
-@pytest.mark.parametrize(("unit", "per_metre"), [("m", 1), ("cm", 100), ("mm", 1000)])
-@pytest.mark.parametrize("height", [0.6, 1.7, 2.9])
-def test_units(tmp_path, unit, per_metre, height):
+PER_METRE = {"m": 1, "cm": 100, "mm": 1000, "ft": 1 / 0.3048, "in": 1 / 0.0254}
+UNITS = [
+    (unit, height) for unit in ("m", "cm", "mm") for height in (0.6, 1.1, 1.7, 2.9) if (unit, height) != ("cm", 0.6)
+]
+UNITS += [(unit, height) for unit in ("ft", "in") for height in (1.2, 1.7, 2.1)]
+
+
+@pytest.mark.parametrize(("unit", "height"), UNITS)
+def test_units(tmp_path, unit, height):
+    per_metre = PER_METRE[unit]
     write_cloud(tmp_path / "a.ply", XYZ * per_metre * height / 1.7)
     capture = read_capture(str(tmp_path / "a.ply"))
     assert (capture.unit, capture.is_plausible) == (unit, True)
     np.testing.assert_allclose(capture.xyz, XYZ * height / 1.7, atol=1e-5)
 
 
-@pytest.mark.parametrize("height", [0.1, 7.0])
+def test_units_that_are_doubtful_are_told(tmp_path):
+    """60 is a small musician in centimetres, or one as usual in inches; 4 m a hall, or musicians in feet."""
+    write_cloud(tmp_path / "a.ply", XYZ * 65 / 1.7)
+    doubtful = read_capture(str(tmp_path / "a.ply"))
+    assert doubtful.unit == "in" and "0.58 m in cm; --unit settles it" in doubtful.notes[-1]
+    told = read_capture(str(tmp_path / "a.ply"), unit="cm")
+    assert told.unit == "cm" and not told.notes
+    np.testing.assert_allclose(told.xyz, XYZ * 0.65 / 1.7, atol=1e-5)
+    write_cloud(tmp_path / "hall.ply", XYZ * 4.4 / 1.7)
+    hall = read_capture(str(tmp_path / "hall.ply"), is_scene=True)
+    assert hall.unit == "m" and "1.2" in hall.notes[-1] and "m in ft; --unit settles it" in hall.notes[-1]
+    assert read_capture(str(tmp_path / "hall.ply")).unit == "ft"
+
+
+@pytest.mark.parametrize("ending", ["ply", "pcd", "xyz"])
+def test_coordinates_of_a_map(tmp_path, ending):
+    """Half a million metres from the origin a float32 knows half a metre at best 3 cm; moved first, all is kept."""
+    far = XYZ.astype(np.float64) + (431_234.567, 312.5, 5_412_345.678)
+    if ending == "ply":
+        rows = np.array([tuple(row) for row in far], [(axis, "<f8") for axis in "xyz"])
+        PlyData([PlyElement.describe(rows, "vertex")]).write(tmp_path / "a.ply")
+    elif ending == "pcd":
+        body = far.astype("<f8").tobytes()
+        header = pcd(b"", "binary", fields="x y z", sizes="8 8 8", types="F F F").replace(b"COUNT 1 1 1 1\n", b"")
+        (tmp_path / "a.pcd").write_bytes(header + body)
+    else:
+        (tmp_path / "a.xyz").write_text("".join(f"{x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in far))
+    capture = read_capture(str(tmp_path / f"a.{ending}"))
+    assert abs(capture.xyz).max() < 3 and "far from the origin: moved by -43123" in capture.notes[-1]
+    np.testing.assert_allclose(capture.xyz + capture.shift_m, far, atol=1e-5)
+    z_up = read_capture(str(tmp_path / f"a.{ending}"), up="z", unit="m")
+    np.testing.assert_allclose(z_up.xyz + z_up.shift_m, far @ UP_AXES["z"].T, atol=1e-5)
+
+
+def test_coordinates_that_the_file_itself_has_rounded(tmp_path):
+    write_cloud(tmp_path / "a.ply", XYZ + np.float32([431_234, 0, 5_412_345]))
+    notes = read_capture(str(tmp_path / "a.ply")).notes
+    assert "its 32-bit floats hold such coordinates in steps of 0.5 m only" in notes
+    assert read_capture(str(tmp_path / "a.ply")).shift_m is not None
+    write_cloud(tmp_path / "near.ply", XYZ)
+    near = read_capture(str(tmp_path / "near.ply"))
+    assert near.shift_m is None and not near.notes
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS)
+def test_what_is_upside_down_is_noticed(instrument):
+    """Always on a floor; without one most are, and none that stands upright is taken for it."""
+    noticed = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        xyz, _ = bodies.cloud(bodies.draw_performer(instrument, rng), 0, rng)
+        assert not looks_upside_down(xyz) and not looks_upside_down(1000 * xyz + 5)
+        turned = xyz @ UP_AXES["-y"].T
+        noticed.append(looks_upside_down(turned))
+        floor = rng.uniform((-2, -0.01, -2), (2, 0, 2), (3000, 3))
+        assert looks_upside_down(np.concatenate([turned, floor]))
+        assert not looks_upside_down(np.concatenate([xyz, floor]))
+    assert sum(noticed) >= 6
+
+
+def test_upside_down_is_loud(tmp_path):
+    rng = np.random.default_rng(0)
+    xyz, rgb = bodies.cloud(bodies.draw_performer("guitar", rng), 0, rng)
+    write_cloud(tmp_path / "a.ply", xyz * (1, -1, -1), rgb)
+    assert any("UPSIDE DOWN" in note and "--up -y" in note for note in read_capture(str(tmp_path / "a.ply")).notes)
+    assert not read_capture(str(tmp_path / "a.ply"), up="-y").notes
+
+
+@pytest.mark.parametrize("height", [0.1, 12.0])
 def test_implausible_heights_are_taken_as_metres(tmp_path, height):
     write_cloud(tmp_path / "a.ply", XYZ / 1.7 * height)
     capture = read_capture(str(tmp_path / "a.ply"))
@@ -149,7 +244,6 @@ def test_up(tmp_path, up):
 
 NO_PCD = "cannot be read as a PCD point cloud"
 NO_TEXT = "cannot be read as a text point cloud"
-WHOLE = pcd(RECORDS.tobytes(), "binary")
 BAD = [
     ("missing.pcd", None, rf"{NO_PCD} \(no such file\)"),
     ("missing.ply", None, "no such file"),
@@ -159,11 +253,15 @@ BAD = [
     ("title.xyz", b"x y z\n\n", "holds no points"),
     ("remarks.xyz", b"# a\n# b\n", "holds no points"),
     ("text.pcd", b"this is no cloud\n" * 50, f"{NO_PCD} .no header"),
-    ("text.xyz", b"this is no cloud\n" * 50, f"{NO_TEXT} .could not convert"),
+    ("text.xyz", b"this is no cloud\n" * 50, f"{NO_TEXT} .line 2: 'this' is not a number"),
     ("bytes.pcd", bytes(range(256)) * 40, NO_PCD),
     ("bytes.xyzrgb", bytes(range(256)) * 40, NO_TEXT),
     ("columns.xyz", b"1 2\n3 4\n", r"2 column\(s\), expected x y z"),
-    ("truncated.xyz", lines(XYZ)[:-25] + b"1 2", f"{NO_TEXT} .*columns changed"),
+    (
+        "truncated.xyz",
+        lines(XYZ)[:-25] + b"1 2",
+        f"{NO_TEXT} .line 60: 2 numbers, the number of columns is 3; truncated",
+    ),
     ("truncated.pts", lines(XYZ[:40], title="60\n"), "40 points, but its first line tells of 60; .* truncated"),
     ("truncated.pcd", WHOLE[:-100], "860 bytes of points, but its header tells of 960; the file is truncated"),
     ("lines.pcd", pcd(lines(XYZ[:40], PACKED[:40, None]), "ascii"), "the file is truncated"),
@@ -173,9 +271,11 @@ BAD = [
     ("lzf.pcd", pcd(literal_lzf(PLANES)[:-40], "binary_compressed"), "the file is truncated"),
     ("damaged.pcd", pcd(literal_lzf(PLANES).replace(b"\x1f", b"\xff", 1), "binary_compressed"), NO_PCD),
     ("other.pcd", WHOLE.replace(b"DATA binary", b"DATA zip"), "unknown encoding zip"),
-    ("fields.pcd", WHOLE.replace(b"FIELDS x y z rgb", b"FIELDS a b c d"), NO_PCD),
+    ("fields.pcd", WHOLE.replace(b"FIELDS x y z rgb", b"FIELDS a b c d"), f"{NO_PCD} .it has no x y z, but a b c d"),
     ("no_fields.pcd", WHOLE.replace(b"FIELDS x y z rgb\n", b""), "no FIELDS in its header"),
-    ("types.pcd", WHOLE.replace(b"TYPE F F F U", b"TYPE Q F F U"), NO_PCD),
+    ("types.pcd", WHOLE.replace(b"TYPE F F F U", b"TYPE Q F F U"), f"{NO_PCD} .unknown type Q in its header"),
+    ("count.pcd", WHOLE.replace(b"SIZE 4 4", b"SIZE 4"), f"{NO_PCD} .FIELDS, SIZE, TYPE and COUNT .* differ in length"),
+    ("width.pcd", WHOLE.replace(b"POINTS 60", b"POINTS six"), f"{NO_PCD} .'six' in its header, expected a whole"),
     ("none.pcd", pcd(b"", "binary", points=0), "the cloud holds no points"),
     ("nan.xyz", b"nan nan nan\n" * 9, "the cloud holds no points"),
     ("too_large.xyz", b"1e300 1 1\n" * 9, "the cloud holds no points"),

@@ -66,6 +66,18 @@ def test_polygons_become_fans(off):
     assert triangles[:5].tolist() == [[0, k, k + 1] for k in range(1, 6)] == triangles[5:].tolist()
 
 
+@pytest.mark.parametrize(
+    ("kind", "more"), [("COFF", 4), ("COFF", 3), ("NOFF", 3), ("CNOFF", 7), ("STOFF", 2), ("STCNOFF", 9), ("OFF", 4)]
+)
+@pytest.mark.parametrize("colour", ["", " 255 0 0"])
+def test_vertices_with_normals_and_colours(off, kind, more, colour):
+    corners = [[0, 0, 0], [1, 0, 0], [1, 1, 0.5], [0, 1, 0]]
+    rows = "".join(" ".join(map(str, [*corner, *range(5, 5 + more)])) + "\n" for corner in corners)
+    vertices, triangles = read_off(off(f"{kind}\n4 2 0\n{rows}4 0 1 2 3{colour}\n3 0 1 2{colour}\n"))
+    assert vertices.tolist() == corners
+    assert sorted(triangles.tolist()) == [[0, 1, 2], [0, 1, 2], [0, 2, 3]]
+
+
 def test_points_lie_on_the_surface_in_proportion_to_its_area():
     """A large triangle in the plane z = 0 and a small one in z = 1, of 9 and 1 parts of the area, one of none."""
     large = [[0, 0, 0], [6, 0, 0], [0, 3, 0]]

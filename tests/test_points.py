@@ -10,7 +10,7 @@ from conftest import write_cloud
 from plyfile import PlyData, PlyElement
 from scipy.spatial.transform import Rotation
 
-from dataset import point_transforms, points
+from dataset import ply, point_transforms
 from dataset.point_transforms import DARKEST, PointAugmentation, shift_hsv
 from dataset.points import load_voxels, read_cloud, voxelise
 from utils.errors import InputError
@@ -40,7 +40,7 @@ def test_doubles_and_further_properties(tmp_path):
     assert xyz.tolist() == [[0, 1.5, 0], [0, 2.5, 0]]
 
 
-TYPES = {"uchar": "u1", "int16": "i2", "ushort": "u2", "int": "i4", "float": "f4", "float64": "f8"}
+TYPES = {"uchar": "u1", "int16": "i2", "ushort": "u2", "int": "i4", "int64": "i8", "float": "f4", "float64": "f8"}
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
@@ -60,14 +60,14 @@ def test_usual_files_are_read_without_plyfile_and_alike(tmp_path, monkeypatch, o
             vertices[channel] = RGB[:, n] if dtype[0] != "f" else RGB[:, n] / 255
         path = tmp_path / f"{kind}.ply"
         path.write_bytes(header.encode() + vertices.tobytes())
-        by_plyfile = PlyData.read(path)["vertex"].data
+        by_plyfile = PlyData.read(path)["vertex"].data if kind != "int64" else vertices  # which it does not know
         with monkeypatch.context() as patch:
-            patch.setattr(points.PlyData, "read", None)
+            patch.setattr(ply.PlyData, "read", None)
             xyz, rgb = read_cloud(str(path))
         assert rgb.dtype == np.float32
         for n, (axis, channel) in enumerate(zip("xyz", ("red", "green", "blue"), strict=True)):
             np.testing.assert_array_equal(xyz[:, n], by_plyfile[axis].astype(np.float32))
-            full = np.iinfo(dtype).max if dtype[0] != "f" else 1
+            full = 255 if dtype[0] != "f" else 1
             np.testing.assert_allclose(rgb[:, n], by_plyfile[channel] / full, rtol=1e-6)
 
 

@@ -149,7 +149,7 @@ def test_as_many_as_are_told(told):
     scene = split_scene(xyz, num_sources=told)
     assert len(scene.musicians) == told
     sizes = sorted((truth == k).sum() for k in range(4))
-    spare = [part for part in scene.left_out if part.reason == "a musician too many"]
+    spare = [part for part in scene.left_out if part.reason.endswith(": a musician too many")]
     assert len(spare) == 4 - told
     assert sum(part.num_points for part in spare) == pytest.approx(sum(sizes[: 4 - told]), rel=0.25)
 
@@ -160,7 +160,7 @@ def test_what_is_left_out_is_told():
     scene = split_scene(np.concatenate([xyz, crate]))
     assert len(scene.musicians) == 2
     assert (scene.labels[len(xyz) :] == -1).all()
-    left_out = {part.reason.partition(" at ")[0]: part for part in scene.left_out}
+    left_out = {part.reason.partition(" at ")[0].partition(": ")[2] or part.reason: part for part in scene.left_out}
     assert set(left_out) == {"floor", "walls", "something 0.6 m high", "stray points"}
     np.testing.assert_allclose(left_out["something 0.6 m high"].centroid_m, crate.mean(axis=0), atol=0.1)
     assert left_out["floor"].num_points >= 0.98 * (truth == FLOOR).sum()
@@ -218,6 +218,26 @@ def test_a_million_points():
     assert share_right(scene, np.tile(truth, copies)) >= 0.98
 
 
+def test_other_candidates_may_be_taken():
+    xyz, truth = make_scene(5, 2, wall_m=1.5)
+    crate = box((xyz[truth == 1, 0].max() + 1.0, 0, 0), (0.6, 0.6, 0.6))
+    scene = split_scene(np.concatenate([xyz, crate]))
+    assert scene.taken == (0, 1) and len(scene.candidates) == 3
+    assert min(scene.candidates[k].score for k in (0, 1)) > scene.candidates[2].score
+    other = scene.with_taken([2, 0])
+    assert other.taken == (0, 2) and len(other.musicians) == 2
+    np.testing.assert_array_equal(other.labels == 0, scene.labels == 0)
+    assert other.musicians[1].num_points == pytest.approx(len(crate), rel=0.25)
+    assert "candidate 2: not wanted" in [part.reason for part in other.left_out]
+    for wrong, reason in (
+        ([3], "no candidate 4; there are 1 to 3"),
+        ([-1], "no candidate 0"),
+        ([], "no candidate is left"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            scene.with_taken(wrong)
+
+
 def test_picture():
     xyz, _ = make_scene(8, 3)
     scene = split_scene(xyz)
@@ -226,7 +246,8 @@ def test_picture():
     assert (above.get_aspect(), front.get_aspect()) == (1, 1)
     assert above.yaxis_inverted() and not front.yaxis_inverted()
     for axes in (above, front):
-        assert [text.get_text() for text in axes.texts] == ["1 cello", "2 violin", "3 guitar"]
+        found = zip(range(1, 4), ["cello", "violin", "guitar"], scene.candidates, strict=True)
+        assert [text.get_text() for text in axes.texts] == [f"{n} {name} {one.score:.2f}" for n, name, one in found]
         low, high = axes.get_xlim()
         assert all(low < musician.centroid_m[0] < high for musician in scene.musicians)
     stream = io.BytesIO()

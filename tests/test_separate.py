@@ -99,6 +99,16 @@ def test_the_same_musicians_in_other_forms(run, tmp_path, points, arguments, not
         assert np.abs(other[name][0] - wave).max() < 0.1 * np.abs(wave).max(), name
 
 
+def test_text_clouds_by_their_columns(run, files):
+    xyz, rgb = body(0)
+    rows = np.concatenate([np.ones((len(xyz), 1)), rgb, xyz / 0.3048], axis=1)
+    np.savetxt(files / "violin.xyz", rows, "%.5f")
+    options = ("--columns", "_", "r", "g", "b", "x", "y", "z", "--unit", "ft")
+    code, printed, complaint = run(*options, points=("violin.xyz", "cello.ply"))
+    assert code == 0, complaint
+    assert "violin.xyz" not in printed
+
+
 def test_a_cloud_that_lies_down_is_noticed(run):
     code, printed, _ = run("--names", "a", "b", points=("violin_z_up.ply", "cello_z_up.ply"))
     assert code == 0 and "which no musician is; perhaps another axis points up: --up" in printed
@@ -131,6 +141,7 @@ WRONG = [
     ("nothing to separate", dict(points=()), "one of the arguments --points --scene --labels is required"),
     ("both", dict(arguments=("--scene", "violin.ply")), "not allowed with argument"),
     ("sources without a scene", dict(arguments=("--num_sources", "2")), "--num_sources goes with --scene"),
+    ("columns", dict(arguments=("--columns", "x", "y")), "--columns: expected x y z, once each"),
     ("up", dict(arguments=("--up", "w")), "argument --up: invalid choice: 'w'"),
     ("a misspelt option", dict(arguments=("--sof",)), "unrecognized arguments: --sof"),
 ]
@@ -241,6 +252,62 @@ def test_a_scene(run, tmp_path, open3d, scale):
     assert described["unit_of_capture"] == ("m" if scale == 1 else "mm") and described["up_of_capture"] == "y"
     assert [source["stem"] for source in described["sources"]] == ["source1.wav", "source2.wav", "source3.wav"]
     assert (out / "scene.png").stat().st_size > 5000
+
+
+def test_musicians_are_corrected_by_hand(run, tmp_path, open3d, monkeypatch):
+    """--drop and --keep take candidates by their numbers, without a search; the stems and names follow."""
+    write_scene_file(tmp_path / "scene.ply", [(-1.3, 0.0), (0.1, -0.4), (1.2, 0.3)])
+    scene = ("--scene", tmp_path / "scene.ply")
+    assert run(*scene, points=())[0] == 0
+    described = json.loads((tmp_path / "out" / "scene.json").read_text())
+    assert [one["number"] for one in described["candidates"]] == [1, 2, 3]
+    assert [one["source"] for one in described["candidates"]] == ["source1", "source2", "source3"]
+    assert all(0 <= one["score"] <= 1 for one in described["candidates"])
+
+    monkeypatch.setattr(separate, "split_scene", None)
+    code, printed, complaint = run(*scene, "--drop", 2, "--overwrite", 1, points=())
+    assert code == 0 and "without searching again" in printed and "scene.ply: 2 musicians" in printed, complaint
+    described = json.loads((tmp_path / "out" / "scene.json").read_text())
+    assert [one["source"] for one in described["candidates"]] == ["source1", None, "source2"]
+    assert described["candidates"][1]["reason"] == "not wanted"
+    xs = [source["centroid_m"][0] for source in described["sources"]]
+    assert xs == pytest.approx([-1.3, 1.2], abs=0.1)
+    code, _, complaint = run(*scene, "--keep", 1, 2, "--names", "a", "b", "--overwrite", 1, points=())
+    assert code == 0, complaint
+    xs = [source["centroid_m"][0] for source in json.loads((tmp_path / "out" / "scene.json").read_text())["sources"]]
+    assert xs == pytest.approx([-1.3, 0.1], abs=0.1)
+
+    for wrong, reason in (
+        (("--keep", 4), "no candidate 4; there are 1 to 3, see scene.png"),
+        (("--drop", 1, 2), "no candidate is left as a musician"),
+        (("--keep", 1, "--num_sources", 2), "--keep and --drop go with --scene, and without --num_sources"),
+        (("--keep", 1, "--drop", 2), "not allowed with argument"),
+    ):
+        code, _, complaint = run(*scene, *wrong, "--overwrite", 1, points=())
+        assert code == 2 and reason in complaint and complaint.count("\n") == 1
+
+
+def test_another_capture_is_searched(run, tmp_path, open3d):
+    write_scene_file(tmp_path / "scene.ply", [(-1.3, 0.0), (1.2, 0.3)])
+    scene = ("--scene", tmp_path / "scene.ply")
+    assert run(*scene, points=())[0] == 0
+    write_scene_file(tmp_path / "scene.ply", [(-1.4, 0.0), (0.1, 0.3), (1.4, 0.0)])
+    code, printed, complaint = run(*scene, "--keep", 3, 1, "--overwrite", 1, points=())
+    assert code == 0 and "without searching again" not in printed and "2 musicians" in printed, complaint
+
+
+def test_a_scene_in_the_coordinates_of_a_map(run, tmp_path, open3d):
+    rng = np.random.default_rng(7)
+    xyz = np.concatenate([body(n, at)[0] for n, at in enumerate([(-1.0, 0.0), (1.0, 0.2)])])
+    floor = np.stack([*rng.uniform(-2.5, 2.5, (2, 20_000)), rng.normal(0, 0.004, 20_000)])[[0, 2, 1]].T
+    far = np.concatenate([xyz, floor]) + (431_200.25, 212.5, 5_412_300.75)
+    rows = np.column_stack([far, np.full((len(far), 3), 90)])
+    np.savetxt(tmp_path / "scene.xyz", rows, "%.4f")
+    code, printed, complaint = run("--scene", tmp_path / "scene.xyz", points=())
+    assert code == 0 and "far from the origin: moved by" in printed, complaint
+    described = json.loads((tmp_path / "out" / "scene.json").read_text())
+    first = np.add(described["sources"][0]["centroid_m"], described["shift_m"])
+    assert first.tolist() == pytest.approx([431_199.25, 213.37, 5_412_300.75], abs=0.1)
 
 
 def test_names_of_a_scene_go_from_left_to_right(run, tmp_path, open3d):

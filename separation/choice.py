@@ -1,0 +1,120 @@
+"""Which of the things in a room are its musicians."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from separation.footprints import (
+    APART_M,
+    PIECE_SHARE,
+    SMALL_SHARE,
+    SMALLEST,
+    TOUCHING_M,
+    Group,
+    centre_of,
+    split_groups,
+)
+from utils.errors import InputError
+
+HIDDEN_HEAD, BODY_DEPTH_M = 0.02, 0.22  # the least score and depth of a musician whose head is hidden
+LIKELY = 0.25  # score from which on a thing is taken for a musician, if its size is one's or not
+
+
+def choose(
+    voxels: np.ndarray, parts: list[Group], num_sources: int | None
+) -> tuple[list[Group], list[Group], list[Group]]:
+    """Among parts of voxels `[V, 3]`, the largest first: musicians, small pieces, and things that are neither.
+
+    Musicians are what is like a person; where nothing is, what is as large as one. With `num_sources` there are as
+    many: the likeliest, and if they are too few, those that gain most by being split.
+
+    Raises:
+        InputError: there is none, or there are not `num_sources`.
+    """
+    fitting = _as_large(parts)
+    likely = [part for part in parts if part.score >= LIKELY or (_is_bodily(part) and _is_in(part, fitting))]
+    groups = _apart(voxels, sorted(likely, key=lambda part: part.score < LIKELY))
+    groups = groups or _apart(voxels, _as_large(parts))
+    if not groups:
+        others = [part for part in parts if part.reason and len(part.members) >= SMALLEST]
+        hint = "is the vertical axis right (--up)? Musicians that touch need --num_sources"
+        raise InputError(f"no musician found{_among(others)}; {hint}")
+    spare: list[Group] = []
+    if num_sources is not None:
+        if len(groups) < num_sources:
+            more = sorted(_as_large(parts), key=_rank, reverse=True)
+            groups = _apart(voxels, groups + [part for part in more if not _is_in(part, groups)])
+        groups.sort(key=_rank, reverse=True)
+        spare = [replace(group, reason="a musician too many") for group in groups[num_sources:]]
+        groups = groups[:num_sources]
+    largest = max(len(group.members) for group in groups)
+    rest = [part for part in parts if not _is_in(part, groups + spare)]
+    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) for part in rest]
+    is_thing = [large and not _is_next_to(voxels, part, groups) for part, large in zip(rest, is_large, strict=True)]
+    others = [_unlike(voxels, part) for part, thing in zip(rest, is_thing, strict=True) if thing]
+    pieces = [part for part, thing in zip(rest, is_thing, strict=True) if not thing]
+    if num_sources is not None and len(groups) < num_sources:
+        found = split_groups(voxels, groups, num_sources)
+        if found is None:
+            raise InputError(
+                f"{len(groups)} musician(s) found{_among(others)}, and no way to make them {num_sources}; lower "
+                "--num_sources, or is the vertical axis wrong (--up)?"
+            )
+        groups = found
+    return groups, pieces, spare + others
+
+
+def _is_bodily(part: Group) -> bool:
+    """Whether it may be a musician whose head is hidden: it bends as bodies do, and is neither a post nor a screen."""
+    if part.measures is None:
+        return False
+    depth, roughness, posts = part.measures[[3, 7, 8]]
+    return part.score >= HIDDEN_HEAD and depth >= BODY_DEPTH_M and roughness == posts == 0
+
+
+def _as_large(parts: list[Group]) -> list[Group]:
+    """Those whose size is a musician's, beside that of the largest."""
+    fitting = [part for part in parts if not part.reason]
+    largest = max((len(part.members) for part in fitting), default=0)
+    return [part for part in fitting if len(part.members) >= SMALL_SHARE * largest]
+
+
+def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
+    """Those that are not next to one before them, unless each has a head of its own."""
+    kept: list[Group] = []
+    for part in parts:
+        centre = centre_of(voxels, part.members)
+        for group in kept:
+            have_heads = part.head_m > 0 and group.head_m > 0
+            if np.linalg.norm(centre - centre_of(voxels, group.members)) < (TOUCHING_M if have_heads else APART_M):
+                break
+        else:
+            kept.append(part)
+    return kept
+
+
+def _is_next_to(voxels: np.ndarray, part: Group, groups: list[Group]) -> bool:
+    """Whether it stands over the same place as a musician, who then holds it."""
+    centre = centre_of(voxels, part.members)
+    near = [group for group in groups if np.linalg.norm(centre - centre_of(voxels, group.members)) < APART_M]
+    return not part.reason and bool(near)
+
+
+def _rank(part: Group) -> float:
+    """By likeness; among those as like, the larger first."""
+    return part.score * np.sqrt(len(part.members))
+
+
+def _is_in(part: Group, groups: list[Group]) -> bool:
+    return any(part.members is group.members for group in groups)
+
+
+def _unlike(voxels: np.ndarray, part: Group) -> Group:
+    x, _, z = voxels[part.members].mean(axis=0)
+    return part if part.reason else replace(part, reason=f"something unlike a person at x = {x:.1f}, z = {z:.1f} m")
+
+
+def _among(others: list[Group]) -> str:
+    return "".join(f", {group.reason}" for group in others)

@@ -1,0 +1,135 @@
+"""Where heads are among the points of a scene: small round tops over wider shoulders, which furniture has not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import maximum_filter
+from scipy.spatial import cKDTree
+
+LOWEST_M, HIGHEST_M = 0.85, 2.3  # of the top of a head above the floor
+CELL_M = 0.04  # of the map of heights in which tops are looked for
+DEPTHS_M = 0.03 + 0.06 * np.arange(8)  # below the top, of the slices that are measured
+SLICE_M = 0.035  # half their height
+REACH_M = 0.42  # from the axis of the head
+BESIDE_M = 0.10  # a width is measured in a strip that is twice as wide
+BIN_M, FULL, GAP_BINS = 0.03, 2, 2  # of a strip; points in one that is not empty; how far to the next that is not
+BINS = int(2 * REACH_M / BIN_M) + 1
+DIRECTIONS = 8
+TYPICAL_TOP_M, TYPICAL_HEAD_M, TYPICAL_SHOULDERS_M = 0.17, 0.20, 0.45  # widths
+# Fitted by scripts/fit_people.py to simulated scenes: of `describe`, and alone.
+WEIGHTS = np.array([-13.7, -9.12, -18, -5.96, 6.82, -2.49, 1.17, 1.99, -1.06, -1.43, 2.47])
+APART_M = 0.28  # between two heads
+
+
+@dataclass(frozen=True)
+class Head:
+    """place: `[3]` metres, of its top. score: 0..1, how much it is like a head, by its `measures` `[10]`."""
+
+    place: np.ndarray
+    score: float
+    measures: np.ndarray
+
+
+def find_heads(xyz: np.ndarray, height: np.ndarray, least: float = 0.0) -> list[Head]:
+    """Heads among points `[P, 3]` at `height` `[P]` above the ground, the best first, of more than `least` score."""
+    kept = (height > LOWEST_M - DEPTHS_M[-1] - SLICE_M) & (height < HIGHEST_M)
+    xyz, height = xyz[kept], height[kept]
+    tops = _tops(xyz, height)
+    if not len(tops):
+        return []
+    tree = cKDTree(xyz[:, [0, 2]])
+    found = []
+    for top in tops:
+        near = np.array(tree.query_ball_point(xyz[top, [0, 2]], REACH_M + 0.1))
+        head = _measure(xyz[near], height[near], xyz[top], height[top])
+        if head is not None and head.score > max(least, 0):
+            found.append(head)
+    found.sort(key=lambda head: -head.score)
+    chosen: list[Head] = []
+    for head in found:
+        if all(np.hypot(*(head.place - other.place)[[0, 2]]) > APART_M for other in chosen):
+            chosen.append(head)
+    return chosen
+
+
+def _tops(xyz: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """The numbers of the points that are highest of those about them, and high enough."""
+    if not len(xyz):
+        return np.zeros(0, int)
+    cells = np.floor((xyz[:, [0, 2]] - xyz[:, [0, 2]].min(axis=0)) / CELL_M).astype(int) + 2
+    grid = np.full(cells.max(axis=0) + 3, -np.inf)
+    order = np.argsort(height)
+    grid[tuple(cells[order].T)] = height[order]
+    which = np.zeros(grid.shape, int)
+    which[tuple(cells[order].T)] = order
+    highest = (grid == maximum_filter(grid, 5)) & (grid >= LOWEST_M)
+    return which[highest]
+
+
+def _measure(xyz: np.ndarray, height: np.ndarray, top: np.ndarray, top_height: float) -> Head | None:
+    depth = top_height - height
+    flat = xyz[:, [0, 2]] - top[[0, 2]]
+    for _ in range(2):
+        core = (depth > -0.02) & (depth < 0.2) & (np.hypot(*flat.T) < 0.14)
+        if core.sum() < 5:
+            return None
+        flat = flat - flat[core].mean(axis=0)
+    measures = describe(profile(flat, depth))
+    return Head(top, likeness(measures, WEIGHTS), measures)
+
+
+def profile(flat: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """The width of what is about the axis at each of `DEPTHS_M` in each direction, `[8, D]`."""
+    angles = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+    along = flat @ np.stack([np.cos(angles), np.sin(angles)])  # [P, D]
+    across = flat @ np.stack([-np.sin(angles), np.cos(angles)])
+    widths = np.zeros((len(DEPTHS_M), DIRECTIONS))
+    for k, level in enumerate(DEPTHS_M):
+        rows = abs(depth - level) < SLICE_M
+        for d in range(DIRECTIONS if rows.any() else 0):
+            widths[k, d] = _run(along[rows, d][abs(across[rows, d]) < BESIDE_M])
+    return widths
+
+
+def _run(places: np.ndarray) -> float:
+    """The length of the run of places about 0 without a gap; single places, such as of torn edges, are not counted."""
+    bins = np.floor((places[abs(places) < REACH_M] + REACH_M) / BIN_M).astype(int)
+    is_full = np.bincount(bins, minlength=BINS) >= FULL
+    middle = BINS // 2
+    near = np.flatnonzero(is_full[middle - 2 : middle + 3])
+    if not len(near):
+        return 0.0
+    first = last = middle - 2 + near[abs(near - 2).argmin()]
+    while is_full[max(first - GAP_BINS, 0) : first].any():
+        first -= 1
+    while is_full[last + 1 : last + 1 + GAP_BINS].any():
+        last += 1
+    return (last - first + 1) * BIN_M
+
+
+def describe(widths: np.ndarray) -> np.ndarray:
+    """What tells a head over shoulders from other tops in the widths `[8, D]` of `profile`, `[10]`."""
+    wide, usual = widths.max(axis=1), np.median(widths, axis=1)
+    head, shoulders = wide[1:3].mean(), wide[4:].max()
+    usual_head, usual_shoulders = usual[1:3].mean(), usual[4:].max()
+    return np.array(
+        [
+            abs(wide[0] - TYPICAL_TOP_M),
+            abs(head - TYPICAL_HEAD_M),
+            abs(usual_head - TYPICAL_TOP_M),
+            wide[3],
+            shoulders,
+            abs(shoulders - TYPICAL_SHOULDERS_M),
+            usual_shoulders,
+            np.log((shoulders + 0.05) / (head + 0.05)),
+            np.log((usual_shoulders + 0.05) / (usual_head + 0.05)),
+            (wide[:6] > BIN_M).mean(),
+        ]
+    )
+
+
+def likeness(measures: np.ndarray, weights: np.ndarray) -> float:
+    """0..1 of measures `[n]` and weights `[n + 1]`, the last of which stands alone: a logistic regression."""
+    return float(1 / (1 + np.exp(-(weights[:-1] @ measures + weights[-1]))))
