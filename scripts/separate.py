@@ -174,10 +174,13 @@ def choose_names(options: argparse.Namespace, count: int) -> list[str]:
 
 
 def check_output(options: argparse.Namespace, files: list[Path]) -> None:
-    """Refuses to write over the recording, and without `--overwrite 1` over anything."""
+    """Refuses to write over the recording or a capture, and without `--overwrite 1` over anything."""
+    given = [options.mixture, *map(Path, options.points or ()), *([Path(options.scene)] if options.scene else [])]
+    given = [path for path in given if path.exists()]
     for path in files:
-        if path.exists() and path.samefile(options.mixture):
-            raise InputError(f"{path}: is the recording itself; choose another --output or other --names")
+        if path.exists() and any(path.samefile(one) for one in given):
+            what = "recording" if path.samefile(options.mixture) else "capture"
+            raise InputError(f"{path}: is the {what} itself; choose another --output or other --names")
         if path.exists() and not options.overwrite:
             raise InputError(f"{path}: exists; choose another --output, or --overwrite 1 to replace it")
 

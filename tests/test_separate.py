@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from conftest import ROOT, write_cloud
 from test_separator import music, write_run
 
 from dataset.points import read_cloud
-from utils.errors import run_command
+from utils.errors import InputError, run_command
 
 RATE = 22050
 
@@ -169,6 +170,18 @@ def test_a_folder_of_results_is_left_alone(run, tmp_path):
     assert all(np.array_equal(before[name][0], wave) for name, (wave, _) in stems_of(tmp_path / "out").items())
     assert run("--soft", "--overwrite", 1)[0] == 0
     assert not np.array_equal(stems_of(tmp_path / "out")["violin"][0], before["violin"][0])
+
+
+@pytest.mark.parametrize("given", ["scene", "points"])
+def test_a_capture_is_never_written_over(tmp_path, given):
+    """`--scene d/scene.ply --output d --names scene b` would put the musician's cloud in its place."""
+    for name in ("song.wav", "scene.ply"):
+        (tmp_path / name).touch()
+    options = Namespace(mixture=tmp_path / "song.wav", scene=None, points=None, overwrite=1)
+    vars(options)[given] = str(tmp_path / "scene.ply") if given == "scene" else [str(tmp_path / "scene.ply")]
+    separate.check_output(options, [tmp_path / "b.ply", tmp_path / "song2.wav"])
+    with pytest.raises(InputError, match="scene.ply: is the capture itself"):
+        separate.check_output(options, [tmp_path / "b.ply", tmp_path / "scene.ply"])
 
 
 def test_the_recording_is_never_written_over(run, files):
