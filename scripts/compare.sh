@@ -7,6 +7,8 @@
 # the runs' names), --pretrained_depth and --pretrained_rgb (classifiers to start from). All others go to main.py.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/usage.sh
+. "$here/usage.sh"
 python=$("$here/python.sh") || exit 2
 mixes="2 3" conditions="label depth rgb-depth" test=data/test.csv output=ckpt/comparison-table prefix=compare
 depth=models/resnet18_pretrained.pth rgb=models/resnet18_pretrained.pth

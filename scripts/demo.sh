@@ -6,6 +6,8 @@
 #   ./scripts/demo.sh --seed 1   another data set and other initial weights
 set -eu
 here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/usage.sh
+. "$here/usage.sh"
 # shellcheck source=scripts/demo_common.sh
 . "$here/demo_common.sh"
 

@@ -6,6 +6,8 @@
 #   ./scripts/demo_compare.sh --mixes "2 3"    mixtures of three sources as well, which takes twice as long
 set -eu
 here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/usage.sh
+. "$here/usage.sh"
 mixes=2
 # shellcheck source=scripts/demo_common.sh
 . "$here/demo_common.sh"

@@ -2,7 +2,10 @@
 # Builds MinkowskiEngine 0.5.4 from its PyPI source into .venv: for the CPU, or with CUDA where PyTorch's build and
 # nvcc have it. It is optional: the built-in engine gives the same numbers. About ten minutes on two cores.
 set -eu
-cd "$(dirname "$(readlink -f "$0")")/.."
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/usage.sh
+. "$here/usage.sh"
+cd "$here/.."
 version=0.5.4
 ./scripts/setup.sh
 python=$PWD/.venv/bin/python

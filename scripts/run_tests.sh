@@ -3,6 +3,8 @@
 #   ./scripts/run_tests.sh -k sparse
 set -eu
 here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/usage.sh
+. "$here/usage.sh"
 "$here/setup.sh" --dev
 cd "$here/.."
 # One thread each: two processes with two threads each on two cores wait for one another most of the time.

@@ -3,7 +3,10 @@
 # if it can be had: it is large, and not there for every platform. Does nothing where that is already done. PYTHON
 # names another interpreter.
 set -eu
-cd "$(dirname "$(readlink -f "$0")")/.."
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=scripts/usage.sh
+. "$here/usage.sh"
+cd "$here/.."
 requirements=requirements.txt
 [ "${1:-}" = "--dev" ] && requirements="requirements-dev.txt"
 stamp=.venv/$requirements.installed
@@ -21,8 +24,8 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2
         exit 2
     }
 fi
-echo "installing $requirements into .venv (once; a few minutes)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $requirements || {
+echo "installing $requirements into .venv, once: a few minutes, most of them for PyTorch"
+.venv/bin/python -m pip install --disable-pip-version-check -r $requirements || {
     echo "error: pip could not install $requirements; see above, mend it, and run $0 again" >&2
     exit 2
 }
@@ -32,7 +35,7 @@ libraries="libusb-1.0-0 libgl1 libgomp1"
 absent="scenes (separate.py --scene) are not available, everything else is"
 imports_open3d() { .venv/bin/python -c 'import open3d' >/dev/null 2>&1; }
 echo "installing requirements-scene.txt (open3d, 400 MB)"
-if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-scene.txt; then
+if ! .venv/bin/python -m pip install --disable-pip-version-check -r requirements-scene.txt; then
     again=".venv/bin/python -m pip install -r requirements-scene.txt"
     echo "note: pip could not install open3d: $absent; to try again: $again" >&2
 elif ! imports_open3d; then

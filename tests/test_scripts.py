@@ -129,6 +129,29 @@ def test_what_would_fail_after_the_training_fails_before(repository, options, me
     assert words() == []
 
 
+EXPLAINED = [
+    "demo.sh",
+    "demo_compare.sh",
+    "demo_precision.sh",
+    "compare.sh",
+    "run_tests.sh",
+    "setup.sh",
+    "install_minkowski.sh",
+]
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_scripts_explain_themselves(repository, name):
+    """What stands at their head, and nothing else happens."""
+    for option in ("--help", "-h"):
+        result = subprocess.run(
+            [str(repository / "scripts" / name), option], capture_output=True, text=True, timeout=20
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        head = (repository / "scripts" / name).read_text().split("set -eu")[0].splitlines()[1:]
+        assert result.stdout.splitlines() == [line.removeprefix("#").removeprefix(" ") for line in head]
+
+
 def test_shellcheck():
     needs("shellcheck")
     scripts = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
