@@ -117,7 +117,7 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
             write_page(run)
         state = RunState(**last["state"])
         if state.epoch > options.num_epoch:
-            say(f"{run}: this run has finished its {options.num_epoch} epochs; a higher --num_epoch goes on with it")
+            say(f"{run}: finished, epoch {state.epoch - 1} of {options.num_epoch}; a higher --num_epoch resumes it")
             return
     skipped = Skipped(options.skip_bad_samples, state.skipped)
     train_loader = build_loader(options, training=True, device=device, skipped=skipped, stop=stop)

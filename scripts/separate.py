@@ -10,6 +10,7 @@ of them. Stems are WAV files (32-bit float) of the recording's rate, length and 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ from utils.progress import Progress, say  # noqa: E402
 from utils.seeding import generator  # noqa: E402
 
 RESIDUAL = "residual"
+NUMBERED = re.compile(r"\d+|person_\d+")  # names of frames and performers, which say nothing of who it is
 
 
 def main() -> None:
@@ -162,7 +164,7 @@ def choose_names(options: argparse.Namespace, count: int) -> list[str]:
     elif names is None and options.labels:
         names = options.labels
     elif names is None:
-        names = [Path(path).resolve().name if Path(path).is_dir() else Path(path).stem for path in options.points]
+        names = [name_of_cloud(Path(path)) for path in options.points]
     if len(names) != count:
         raise InputError(f"--names: {len(names)} names for {count} sources ({' '.join(names)})")
     for name in names:
@@ -171,6 +173,16 @@ def choose_names(options: argparse.Namespace, count: int) -> list[str]:
         if name.lower() == RESIDUAL or [other.lower() for other in names].count(name.lower()) > 1:
             raise InputError(f"--names: {name} would be the name of two stems; give each source its own")
     return names
+
+
+def name_of_cloud(path: Path) -> str:
+    """The name of a cloud's file or folder; of a frame `cello/person_1/00012.ply` that of the instrument."""
+    place = path.resolve()
+    name = place.name if place.is_dir() else place.stem
+    while NUMBERED.fullmatch(name) and place.parent.name:
+        place = place.parent
+        name = place.name
+    return name
 
 
 def check_output(options: argparse.Namespace, files: list[Path]) -> None:

@@ -88,7 +88,7 @@ def test_it_is_evaluated_and_resumed_as_it_was_trained(tree, run):
     assert evaluated.returncode == 0, evaluated.stderr
     assert "as the run was trained: --arch_vision label" in evaluated.stdout
     again = main(tree[0], *TRAIN, "--arch_vision", "label", "--id", "label", "--resume", "1")
-    assert again.returncode == 0 and "has finished its 2 epochs" in again.stdout, again.stderr
+    assert again.returncode == 0 and "finished, epoch 2 of 2" in again.stdout, again.stderr
 
 
 def test_what_it_does_not_know_is_told(tree, run, tmp_path):

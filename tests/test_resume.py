@@ -118,7 +118,7 @@ def test_the_best_weights_of_a_killed_run_belong_together(train, tiny_options, w
 
 def test_more_epochs(train, whole_run, tmp_path, capsys):
     assert train("--ckpt", "reference", "--resume", "1") is None
-    assert "has finished its 2 epochs" in capsys.readouterr().out
+    assert "finished, epoch 2 of 2" in capsys.readouterr().out
     train("--ckpt", "reference", "--resume", "1", "--num_epoch", "3")
     assert run_of(tmp_path / "reference") == whole_run
     train("--ckpt", "three", "--num_epoch", "3")

@@ -172,6 +172,23 @@ def test_a_folder_of_results_is_left_alone(run, tmp_path):
     assert not np.array_equal(stems_of(tmp_path / "out")["violin"][0], before["violin"][0])
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("violin.ply", "violin"),
+        ("frames/cello/person_1/00012.ply", "cello"),
+        ("frames/cello/person_1", "cello"),
+        ("anna/7.pcd", "anna"),
+        ("anna/take 7.pcd", "take 7"),
+    ],
+)
+def test_names_of_stems_tell_who_it_is(tmp_path, path, name):
+    place = tmp_path / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.touch() if place.suffix else place.mkdir()
+    assert separate.name_of_cloud(place) == name
+
+
 @pytest.mark.parametrize("given", ["scene", "points"])
 def test_a_capture_is_never_written_over(tmp_path, given):
     """`--scene d/scene.ply --output d --names scene b` would put the musician's cloud in its place."""
