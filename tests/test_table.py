@@ -136,7 +136,7 @@ def test_compare_sh(data_tree):
     assert [row["condition"] for row in rows] == ["label", "depth", "rgb-depth"]
     assert all((data_tree / "ckpt" / row["run"] / "vision_best.pth").exists() for row in rows)
     again = subprocess.run(list(map(str, command)), cwd=data_tree, capture_output=True, text=True)
-    assert again.returncode == 0 and again.stdout.count("has finished its 1 epochs") == 3, again.stderr
+    assert again.returncode == 0 and again.stdout.count("finished, epoch 1 of 1") == 3, again.stderr
     for wrong, message in ((["--conditions", "smell"], "smell is none of"), (["--mixes"], "--mixes needs a value")):
         refused = subprocess.run([*map(str, command), *wrong], cwd=data_tree, capture_output=True, text=True)
         assert refused.returncode == 2 and message in refused.stderr
