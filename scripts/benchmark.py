@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
 import sys
@@ -9,17 +15,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.agreement import benchmark_agreement  # noqa: E402
-from benchmarks.data import benchmark_data  # noqa: E402
-from benchmarks.metrics import benchmark_metrics  # noqa: E402
-from benchmarks.scene import benchmark_scene  # noqa: E402
-from benchmarks.separate import benchmark_separate  # noqa: E402
-from benchmarks.sparse import benchmark_sparse  # noqa: E402
-from benchmarks.step import benchmark_step  # noqa: E402
+from benchmarks.agreement import benchmark_agreement
+from benchmarks.data import benchmark_data
+from benchmarks.metrics import benchmark_metrics
+from benchmarks.scene import benchmark_scene
+from benchmarks.separate import benchmark_separate
+from benchmarks.sparse import benchmark_sparse
+from benchmarks.step import benchmark_step
 
-from utils.errors import run_command  # noqa: E402
-from utils.files import replacing  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
+from utils.errors import run_command
+from utils.files import replacing
+from utils.options import ArgumentParser, whole
 
 PARTS = {
     "agreement": benchmark_agreement,

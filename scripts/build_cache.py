@@ -7,6 +7,12 @@ What is there already is left as it is. Files that cannot be read are listed, a 
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
 import sys
@@ -16,12 +22,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.cache import Cache  # noqa: E402
-from dataset.index import IndexRow, read_index  # noqa: E402
-from utils.errors import InputError, WriteError, run_command  # noqa: E402
-from utils.options import ArgumentParser, switch, whole  # noqa: E402
-from utils.parallel import mapper  # noqa: E402
-from utils.progress import Progress, say  # noqa: E402
+from dataset.cache import Cache
+from dataset.index import IndexRow, read_index
+from utils.errors import InputError, WriteError, run_command
+from utils.options import ArgumentParser, switch, whole
+from utils.parallel import mapper
+from utils.progress import Progress, say
 
 
 @dataclass(frozen=True)

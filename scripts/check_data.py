@@ -9,6 +9,12 @@ share, which makes scores meaningless.
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
 import sys
@@ -18,12 +24,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.check import ListSummary, Needs, check_data  # noqa: E402
-from dataset.findings import ERRORS, WARNINGS, Finding  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.options import ArgumentParser, real, whole  # noqa: E402
-from utils.progress import say  # noqa: E402
+from dataset.check import ListSummary, Needs, check_data
+from dataset.findings import ERRORS, WARNINGS, Finding
+from utils.errors import InputError, run_command
+from utils.files import write_json
+from utils.options import ArgumentParser, real, whole
+from utils.progress import say
 
 
 def main() -> int:

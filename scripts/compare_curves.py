@@ -7,16 +7,22 @@ All runs have as many epochs; validation losses, which best weights are chosen b
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils import checkpoint  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.options import ArgumentParser  # noqa: E402
-from utils.run_state import HISTORY  # noqa: E402
+from utils import checkpoint
+from utils.errors import InputError, run_command
+from utils.options import ArgumentParser
+from utils.run_state import HISTORY
 
 
 def main() -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import re
 import sys
@@ -9,11 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.folders import LeftOut, count_frames, find_recordings, subfolders  # noqa: E402
-from dataset.index import IndexRow, instrument_name, write_index  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.options import ArgumentParser, switch, whole  # noqa: E402
-from utils.seeding import generator  # noqa: E402
+from dataset.folders import LeftOut, count_frames, find_recordings, subfolders
+from dataset.index import IndexRow, instrument_name, write_index
+from utils.errors import InputError, run_command
+from utils.options import ArgumentParser, switch, whole
+from utils.seeding import generator
 
 SPLITS = ("train", "val", "test")
 TRAIN_ENDS, VAL_ENDS = 0.75, 0.9  # of each instrument's recordings, rounded down

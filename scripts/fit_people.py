@@ -8,6 +8,12 @@ The scenes have other seeds than those of `scripts/benchmark.py scene`, and to e
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from pathlib import Path
@@ -18,15 +24,15 @@ from scipy.spatial import cKDTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.rooms import KINDS, OTHER, STRUCTURE, Room, Stage  # noqa: E402
-from demo_data.furniture import block  # noqa: E402
-from demo_data.shapes import Surface, capsule, ellipsoid, merge, tube  # noqa: E402
+from benchmarks.rooms import KINDS, OTHER, STRUCTURE, Room, Stage
+from demo_data.furniture import block
+from demo_data.shapes import Surface, capsule, ellipsoid, merge, tube
 
-from separation.footprints import find_parts  # noqa: E402
-from separation.heads import find_heads  # noqa: E402
-from separation.room import Cleared, clear  # noqa: E402
-from utils.errors import run_command  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
+from separation.footprints import find_parts
+from separation.heads import find_heads
+from separation.room import Cleared, clear
+from utils.errors import run_command
+from utils.options import ArgumentParser, whole
 
 FIRST_SEED = 1000
 PENALTY = 0.002  # on the squares of the weights of measures of variance 1, for each example

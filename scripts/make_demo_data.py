@@ -7,6 +7,14 @@ for pretraining the vision network (`bodies/`, laid out as ModelNet40 is). The s
 bytes, with any number of workers.
 """
 
+from __future__ import annotations
+
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
 import multiprocessing
@@ -21,10 +29,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from demo_data import plan  # noqa: E402
+from demo_data import plan
 
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.options import ArgumentParser, real, whole  # noqa: E402
+from utils.errors import InputError, run_command
+from utils.options import ArgumentParser, real, whole
 
 VERSION = 1  # raise it when the same arguments would give other bytes
 STAMP = "demo_data.json"  # written last: its presence says that the set is whole

@@ -9,6 +9,12 @@ right.
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from pathlib import Path
@@ -17,15 +23,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.audio import read_window, recording_length  # noqa: E402
-from dataset.index import IndexRow, read_index  # noqa: E402
-from dataset.points import ply_bytes, read_cloud  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.files import replacing  # noqa: E402
-from utils.options import ArgumentParser, real, whole  # noqa: E402
-from utils.resampling import resample  # noqa: E402
-from utils.seeding import generator  # noqa: E402
-from utils.wav import writing_wav  # noqa: E402
+from dataset.audio import read_window, recording_length
+from dataset.index import IndexRow, read_index
+from dataset.points import ply_bytes, read_cloud
+from utils.errors import InputError, run_command
+from utils.files import replacing
+from utils.options import ArgumentParser, real, whole
+from utils.resampling import resample
+from utils.seeding import generator
+from utils.wav import writing_wav
 
 RATE_HZ = 44_100
 FLOOR_POINTS_PER_M2, FLOOR_NOISE_M, FLOOR_MARGIN_M = 1500, 0.004, 1.0

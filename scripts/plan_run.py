@@ -9,6 +9,12 @@ devices. All formulas are in `plan`, and printed with their numbers.
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from dataclasses import dataclass
@@ -16,9 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.files import read_json  # noqa: E402
-from utils.options import ArgumentParser, real, whole  # noqa: E402
+from utils.errors import InputError, run_command
+from utils.files import read_json
+from utils.options import ArgumentParser, real, whole
 
 FLOAT_BYTES = 4
 CLOUD_BYTES = 200_000  # of a cached cloud of 14,000 points with colours

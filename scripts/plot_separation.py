@@ -6,6 +6,12 @@ mixture with the median SDR improvement of those written.
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from pathlib import Path
@@ -18,12 +24,12 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.points import read_cloud  # noqa: E402
-from reports.evaluation import read_evaluation  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.figures import save_figure  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
-from utils.spectrogram import stft  # noqa: E402
+from dataset.points import read_cloud
+from reports.evaluation import read_evaluation
+from utils.errors import InputError, run_command
+from utils.figures import save_figure
+from utils.options import ArgumentParser, whole
+from utils.spectrogram import stft
 
 RANGE_DB = 60.0
 LOWEST_HZ = 60.0

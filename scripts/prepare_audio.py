@@ -9,6 +9,12 @@ that cannot be read or hold no sound, a line each; the exit code is 2 if there a
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
 import sys
@@ -17,14 +23,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.downloads import by_name, find_downloads  # noqa: E402
-from dataset.extract import FORMATS, write_mono  # noqa: E402
-from utils.errors import InputError, WriteError, run_command  # noqa: E402
-from utils.files import LONGEST_NAME, remove_leftovers  # noqa: E402
-from utils.lock import locked  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
-from utils.parallel import mapper  # noqa: E402
-from utils.progress import Progress, say  # noqa: E402
+from dataset.downloads import by_name, find_downloads
+from dataset.extract import FORMATS, write_mono
+from utils.errors import InputError, WriteError, run_command
+from utils.files import LONGEST_NAME, remove_leftovers
+from utils.lock import locked
+from utils.options import ArgumentParser, whole
+from utils.parallel import mapper
+from utils.progress import Progress, say
 
 
 @dataclass

@@ -7,6 +7,12 @@ which --resume 1 goes on, and the log for TensorBoard.
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import math
 import os
@@ -18,24 +24,24 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from arguments import choose_device  # noqa: E402
-from dataset.labelled import LabelledClouds, collate_labelled  # noqa: E402
-from dataset.loader import BatchLoader  # noqa: E402
-from dataset.meshes import SURFACE_POINTS  # noqa: E402
-from models.minkowski_net import SparseResNet18Classifier  # noqa: E402
-from utils import checkpoint  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.files import finite, remove_leftovers, remove_leftovers_of, write_json  # noqa: E402
-from utils.lock import locked  # noqa: E402
-from utils.meters import Mean  # noqa: E402
-from utils.optimizer import choose_optimizer, choose_schedule  # noqa: E402
-from utils.options import ArgumentParser, check_unchanged, real, switch, whole  # noqa: E402
-from utils.progress import Progress, say  # noqa: E402
-from utils.results import describe_run, is_empty  # noqa: E402
-from utils.run_state import RunKeeper, RunState, read_last  # noqa: E402
-from utils.seeding import seed_everything  # noqa: E402
-from utils.signals import Stopped, StopSignals  # noqa: E402
-from utils.tensorboard_log import TensorBoardLog  # noqa: E402
+from arguments import choose_device
+from dataset.labelled import LabelledClouds, collate_labelled
+from dataset.loader import BatchLoader
+from dataset.meshes import SURFACE_POINTS
+from models.minkowski_net import SparseResNet18Classifier
+from utils import checkpoint
+from utils.errors import InputError, run_command
+from utils.files import finite, remove_leftovers, remove_leftovers_of, write_json
+from utils.lock import locked
+from utils.meters import Mean
+from utils.optimizer import choose_optimizer, choose_schedule
+from utils.options import ArgumentParser, check_unchanged, real, switch, whole
+from utils.progress import Progress, say
+from utils.results import describe_run, is_empty
+from utils.run_state import RunKeeper, RunState, read_last
+from utils.seeding import seed_everything
+from utils.signals import Stopped, StopSignals
+from utils.tensorboard_log import TensorBoardLog
 
 MAY_CHANGE = {"data", "output", "overwrite", "resume", "save_iter", "device", "workers", "cache"}
 LOG_EVERY = 20  # iterations

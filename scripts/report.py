@@ -8,16 +8,22 @@ Pages open from disk, without a network; a page's folder can be zipped and sent.
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from reports.comparison import write_comparison_page  # noqa: E402
-from reports.run_page import write_run_page  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.options import ArgumentParser  # noqa: E402
+from reports.comparison import write_comparison_page
+from reports.run_page import write_run_page
+from utils.errors import InputError, run_command
+from utils.options import ArgumentParser
 
 
 def main() -> None:

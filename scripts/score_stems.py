@@ -8,6 +8,12 @@ all are brought to --audRate.
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from pathlib import Path
@@ -17,10 +23,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.audio import read_window, recording_length  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.metrics import Scores, score  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
+from dataset.audio import read_window, recording_length
+from utils.errors import InputError, run_command
+from utils.metrics import Scores, score
+from utils.options import ArgumentParser, whole
 
 COLUMNS = {"sdr_mixture": "mixture", "sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
 

@@ -5,6 +5,12 @@ Needs selenium (requirements-dev.txt) and Debian's chromium and chromium-driver,
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import io
 import shutil
@@ -17,9 +23,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.files import replacing  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
+from utils.errors import InputError, run_command
+from utils.files import replacing
+from utils.options import ArgumentParser, whole
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -9,6 +9,12 @@ of them. Stems are WAV files (32-bit float) of the recording's rate, length and 
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import re
 import sys
@@ -17,13 +23,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.audio import open_recording  # noqa: E402
-from dataset.captures import UNITS_M, UP_AXES, Capture, choose_frames, list_frames, read_capture  # noqa: E402
-from dataset.text_clouds import check_columns  # noqa: E402
-from reports.recording_page import write_recording_page  # noqa: E402
-from separation import Separator  # noqa: E402
-from separation.scene import Scene, cloud_for_model, split_scene  # noqa: E402
-from separation.scene_files import (  # noqa: E402
+from dataset.audio import open_recording
+from dataset.captures import UNITS_M, UP_AXES, Capture, choose_frames, list_frames, read_capture
+from dataset.text_clouds import check_columns
+from reports.recording_page import write_recording_page
+from separation import Separator
+from separation.scene import Scene, cloud_for_model, split_scene
+from separation.scene_files import (
     CANDIDATES,
     capture_key,
     read_candidates,
@@ -31,12 +37,12 @@ from separation.scene_files import (  # noqa: E402
     write_candidates,
     write_scene,
 )
-from separation.separator import Cloud  # noqa: E402
-from separation.stems import write_stems  # noqa: E402
-from utils.errors import InputError, run_command  # noqa: E402
-from utils.options import ArgumentParser, switch, whole  # noqa: E402
-from utils.progress import Progress, say  # noqa: E402
-from utils.seeding import generator  # noqa: E402
+from separation.separator import Cloud
+from separation.stems import write_stems
+from utils.errors import InputError, run_command
+from utils.options import ArgumentParser, switch, whole
+from utils.progress import Progress, say
+from utils.seeding import generator
 
 RESIDUAL = "residual"
 NUMBERED = re.compile(r"\d+|person_\d+")  # names of frames and performers, which say nothing of who it is

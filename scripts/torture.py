@@ -10,6 +10,12 @@ anew in another folder until all kills are done. A line for each kill; exit code
 
 from __future__ import annotations
 
+import signal
+
+# Ctrl-C while libraries load, in a worker too, ends without a traceback.
+if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import csv
 import json
@@ -31,9 +37,9 @@ from plyfile import PlyData, PlyElement
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dataset.index import IndexRow, write_index  # noqa: E402
-from utils.errors import run_command  # noqa: E402
-from utils.options import ArgumentParser, whole  # noqa: E402
+from dataset.index import IndexRow, write_index
+from utils.errors import run_command
+from utils.options import ArgumentParser, whole
 
 OPTIONS = [
     *("--id", "torture", "--device", "cpu", "--arch_sound", "unet5", "--ngf", "4", "--num_channels", "4"),

@@ -97,3 +97,15 @@ def test_the_handlers_that_were_there_come_back():
             stop.check()
         assert stopped.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("script", ["main.py", "scripts/check_data.py", "scripts/separate.py", "scripts/report.py"])
+@pytest.mark.parametrize("seconds", [0.2, 0.8])
+def test_ctrl_c_while_libraries_load(script, seconds, tmp_path):
+    """No traceback of whatever was being imported."""
+    command = [sys.executable, str(ROOT / script), "--seed", "0"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (-signal.SIGINT, 130, 2) and errors.count("\n") <= 1 and "Traceback" not in errors

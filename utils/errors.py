@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -40,6 +41,8 @@ def run_command(command: Callable[[], int | None]) -> None:
 
     Names that the terminal's or log's encoding has no letters for are printed with their codes.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as commands have it while they load libraries
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     _prepare_streams()
     try:
         sys.exit(command())
