@@ -107,7 +107,7 @@ def write_comparison_page(runs: list[Path], folder: Path) -> tuple[Path, Compari
     comparison = read_comparison(runs)
     first, *others = comparison.runs
     columns = [{"key": "sdr_mixture", "label": "SDR before"}]
-    columns += [{"key": run, "label": f"SDR {run}"} for run in comparison.runs]
+    columns += [{"key": f"sdr of {run}", "label": f"SDR {run}"} for run in comparison.runs]
     columns += [{"key": f"{run} less", "label": f"{run} \u2212 {first}", "signed": True} for run in others]
     with writing_page(folder) as (new, page):
         page |= {
@@ -141,9 +141,11 @@ def row(page: Path, pair: tuple[Mixture, ...], comparison: Comparison) -> dict:
     """The row of a mixture, and what it opens to if every run drew it."""
     names = list(comparison.runs)
     values = dict(zip(names, (mixture.score("sdr") for mixture in pair), strict=True))
+    of_runs = {f"sdr of {name}": value for name, value in values.items()}
+    differences = {}
     for name in names[1:]:
         known = values[name] is not None and values[names[0]] is not None
-        values[f"{name} less"] = values[name] - values[names[0]] if known else None
+        differences[f"{name} less"] = values[name] - values[names[0]] if known else None
     media = None
     if all(mixture.folder for mixture in pair):
         folders = dict(zip(names, (mixture.folder for mixture in pair), strict=True))
@@ -152,6 +154,6 @@ def row(page: Path, pair: tuple[Mixture, ...], comparison: Comparison) -> dict:
         "index": pair[0].index,
         "name": pair[0].recordings,
         "instruments": pair[0].instruments,
-        "values": {"sdr_mixture": pair[0].score("sdr_mixture"), **values},
+        "values": {"sdr_mixture": pair[0].score("sdr_mixture"), **of_runs, **differences},
         "media": media,
     }

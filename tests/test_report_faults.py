@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from test_reports import RATE, write_evaluation
+from test_reports import RATE, page_data, write_evaluation
 
+from reports.comparison import write_comparison_page
 from reports.evaluation import read_evaluation
 from reports.run_page import write_run_page
 from utils.checkpoint import save
@@ -60,3 +61,16 @@ def test_curves_that_somebody_damaged(tmp_path, history):
     save(history, run / "history_latest.pth")
     with pytest.raises(InputError, match="history_latest.pth: not the learning curves of a run"):
         write_run_page(run)
+
+
+@pytest.mark.parametrize("name", ["sdr_mixture", "sdr of b", "b less", "constructor"])
+def test_runs_with_the_names_of_columns(tmp_path, name):
+    runs = [write_evaluation(tmp_path / run, sdr, drawn=0) for run, sdr in ((name, 3.0), ("b", 5.0))]
+    page, comparison = write_comparison_page(runs, tmp_path / "page")
+    data = page_data(page)
+    keys = [column["key"] for column in data["columns"]]
+    assert len(set(keys)) == len(keys) == 4
+    for row, (first, second) in zip(data["rows"], comparison.pairs, strict=True):
+        found = [row["values"][key] for key in keys]
+        scores = [first.score("sdr_mixture"), first.score("sdr"), second.score("sdr")]
+        assert found == pytest.approx([*scores, scores[2] - scores[1]])
