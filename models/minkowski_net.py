@@ -73,9 +73,8 @@ def in_batch_order(pooled) -> Tensor:
 def apart(coordinates: Tensor, features: Tensor, group_size: int) -> list[tuple[Tensor, Tensor]]:
     """The voxels `[V, 4]`, `[V, 3]` of each group of `group_size` consecutive clouds, numbered from 0 in each."""
     group = coordinates[:, 0].div(group_size, rounding_mode="floor")
-    first = torch.nn.functional.pad(coordinates.new_tensor([group_size]), (0, 3))  # [4]
-    numbers = range(int(group.max()) + 1)
-    return [(coordinates[group == g] - g * first, features[group == g]) for g in numbers]
+    numbered = torch.cat([(coordinates[:, 0] % group_size)[:, None], coordinates[:, 1:]], dim=1)
+    return [(numbered[group == g], features[group == g]) for g in range(int(group.max()) + 1)]
 
 
 class SparseResNet18(nn.Module):

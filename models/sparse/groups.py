@@ -34,7 +34,8 @@ class Membership(NamedTuple):
         """
         count = self.count if count is None else count
         left = [(1 - momentum) ** n for n in range(len(count) + 1)]
-        weights = count.new_tensor([momentum * n for n in reversed(left[:-1])])  # the last group counts most
+        of_turns = [momentum * n for n in reversed(left[:-1])]  # the last group counts most
+        weights = torch.tensor(of_turns, dtype=count.dtype, device=count.device)
         return left[-1], weights, weights * count / (count - 1)
 
 
