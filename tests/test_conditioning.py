@@ -93,7 +93,7 @@ def test_sources_may_be_of_one_instrument(rows, num_mix):
         assert len({draw.row.audio_path for draw in draws}) == num_mix  # but never one recording twice
         kinds.append(len({draw.row.instrument for draw in draws}))
     assert min(kinds) < num_mix and (num_mix == 4 or max(kinds) == 2)
-    with pytest.raises(InputError, match="holds 3 recordings, a mixture needs 4"):
+    with pytest.raises(InputError, match=r"holds 3 recording\(s\), a mixture needs 4"):
         make_dataset(rows[:3], distinct=False, num_mix=4)
 
 

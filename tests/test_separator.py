@@ -230,7 +230,7 @@ WRONG = [
         dict(clouds=[(np.zeros((5, 3)), np.zeros((4, 3)))]),
         r"source 1: colours are \[P, 3\] as the points, not \[4, 3\]",
     ),
-    (dict(clouds=[(np.zeros((5, 3)), np.full((5, 3), 200.0))]), "source 1: colours of 200"),
+    (dict(clouds=[(np.zeros((5, 3)), np.full((5, 3), -200.0))]), "source 1: colours from -200"),
 ]
 
 
