@@ -67,7 +67,7 @@ def find_downloads(inputs: list[Path], output: Path) -> Downloads:
         for file in _files_below(path, seen, found):
             reason = _without_sound(file)
             if reason:
-                found.alike["hidden" if reason == "hidden" else f"*{file.suffix.lower()}", reason] += 1
+                found.alike[".*" if reason == "hidden" else f"*{file.suffix.lower()}", reason] += 1
             elif not file.is_file():
                 found.singly.append(f"{file}: a link to nothing" if file.is_symlink() else f"{file}: no file")
             else:
