@@ -3,7 +3,7 @@
     python scripts/prepare_audio.py downloads/cello --output data/audio/cello
 
 Folders stand for all files in them, at any depth. What is there already is left as it is, so that a run that was
-interrupted goes on. Files of one name are one recording, of which one is kept. What is left out is listed, and files
+interrupted goes on. Files of one name are one recording, of which one is kept, in a later run too. What is left out is listed, and files
 that cannot be read or hold no sound, a line each; the exit code is 2 if there are any of these.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.downloads import by_name, find_downloads  # noqa: E402
-from dataset.extract import FORMATS, write_mono  # noqa: E402
+from dataset.extract import FORMATS, is_of_another, write_mono  # noqa: E402
 from utils.errors import InputError, WriteError, run_command  # noqa: E402
 from utils.files import LONGEST_NAME, remove_leftovers  # noqa: E402
 from utils.lock import locked  # noqa: E402
@@ -80,6 +80,8 @@ def main() -> int:
     with locked(options.output, "--output", "writes recordings"):
         remove_leftovers(options.output)  # of a run that was killed
         missing = [(files, target) for target, files in targets.items() if not target.exists()]
+        others = _shared_with_earlier({target: files for target, files in targets.items() if target.exists()})
+        left_out, num_left_out = left_out + others, num_left_out + len(others)
         progress = Progress(missing, "recordings", every=max(1, len(missing) // 20))
         failed = 0
         with mapper(min(options.workers, max(1, len(missing))), chunk=1) as mapped:
@@ -100,6 +102,16 @@ def main() -> int:
     counts = f"{written} written, {before} there before, {len(unreadable)} unreadable, {num_left_out} left out"
     say(f"{options.output}: {counts}" + (f", {notes} with a note" if notes else ""))
     return 2 if unreadable else 0
+
+
+def _shared_with_earlier(there: dict[Path, list[Path]]) -> list[str]:
+    """Lines about files whose recordings an earlier run made of others: the same id in another data set."""
+    return [
+        f"left out: {file}: of the same name as what {target} was made of"
+        for target, files in there.items()
+        for file in files
+        if is_of_another(target, file)
+    ]
 
 
 def parse_arguments() -> argparse.Namespace:
