@@ -3,8 +3,8 @@
     python scripts/prepare_audio.py downloads/cello --output data/audio/cello
 
 Folders stand for all files in them, at any depth. What is there already is left as it is, so that a run that was
-interrupted goes on. Files of one name are one recording, of which one is kept, in a later run too. What is left out is listed, and files
-that cannot be read or hold no sound, a line each; the exit code is 2 if there are any of these.
+interrupted goes on. Files of one name are one recording, of which one is kept, in a later run too. What is left out
+is listed, and files that cannot be read or hold no sound, a line each; the exit code is 2 if there are any of these.
 """
 
 from __future__ import annotations
