@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.errors import InputError
+from utils.files import CONTROL
 
 SOUNDING = {  # endings of files that are tried first where several have one name
     *(".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp2", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
@@ -107,10 +108,11 @@ def _without_sound(file: Path) -> str:
 def by_name(files: list[Path]) -> dict[str, list[Path]]:
     """Files of one name but for folder and ending, what is surely audio or video first: one id is one recording.
 
-    Names that are not UTF-8, as an index file is, have `_` in the place of what is not.
+    Names that an index file cannot hold have `_` in the place of what is not UTF-8 or breaks a line.
     """
     groups: dict[str, list[Path]] = {}
     for file in files:
         name = os.fsencode(file.stem).decode(errors="replace").replace("\N{REPLACEMENT CHARACTER}", "_")
+        name = CONTROL.sub("_", name)
         groups.setdefault(name, []).append(file)
     return {stem: sorted(group, key=lambda file: file.suffix.lower() not in SOUNDING) for stem, group in groups.items()}
