@@ -108,6 +108,8 @@ class MediaDecoder:
         stream = container.streams.best("audio")
         if stream is None:
             raise InputError(f"{self.path}: holds no sound")
+        if stream.codec_context is None:
+            raise InputError(f"{self.path}: cannot be read as audio (libav knows no decoder for it)")
         for packet in self._packets(container):
             time = packet.pts if packet.pts is not None else packet.dts
             end_s = 0.0 if time is None else float((time + (packet.duration or 0)) * packet.time_base)
@@ -135,6 +137,8 @@ class MediaDecoder:
                 return
             except av.InvalidDataError:
                 break
+            except IndexError:  # a packet of a track that appears late, which PyAV does not expect
+                continue
             except av.BlockingIOError:  # libav has read much that is no packet, and may find one yet
                 tries -= 1
         self.lost += 1

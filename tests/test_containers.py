@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
-from test_decoders import check_windows
+from test_decoders import check_windows, wav
 from tools import TONE, by_ffmpeg, make, write_tone
 
 from dataset.audio import recording_length
@@ -37,6 +38,25 @@ def test_whole_files_are_read_whole(tmp_path, name, command):
     expected = by_ffmpeg(tmp_path / name, len(whole)).T
     assert whole.shape == expected.shape
     np.testing.assert_allclose(whole, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("tag", [0x0009, 0x4243, 0x9999, 0xFFFF])
+def test_a_coding_that_nobody_knows(tmp_path, tag):
+    (tmp_path / "a.wav").write_bytes(wav(bytes(30_000), tag, 16))
+    with pytest.raises(InputError, match=r"a.wav: cannot be read as audio \(|a.wav: holds no sound"):
+        recording_length(str(tmp_path / "a.wav"), 11025)
+
+
+def test_a_track_that_appears_late_is_passed_over(tmp_path):
+    """Farther on in the file than libav looks for tracks."""
+    write_tone(tmp_path / TONE)
+    make(tmp_path, f"{FF} -stream_loop 7 -i {TONE} -c:a pcm_s16le a.flv && {FF} {PICTURES} -c:v flv b.flv")
+    expected = recording_length(str(tmp_path / "a.flv"), 44100)
+    with open(tmp_path / "a.flv", "ab") as file:
+        file.write((tmp_path / "b.flv").read_bytes()[13:])  # behind the header
+    with av.open(str(tmp_path / "a.flv")) as container, pytest.raises(IndexError):
+        list(container.demux())
+    assert recording_length(str(tmp_path / "a.flv"), 44100) == expected > 40 * 44100
 
 
 def test_a_file_shorter_than_a_packet_is_not_truncated(tmp_path):
