@@ -56,7 +56,7 @@ def find_downloads(inputs: list[Path], output: Path) -> Downloads:
     A file that is itself among `inputs` is taken whatever its ending. Links to files and folders are followed.
 
     Raises:
-        InputError: an input is missing, or there is no file at all.
+        InputError: an input is missing or is `output`, or there is no file at all.
     """
     found, seen = Downloads(), {os.path.realpath(output)}
     for path in inputs:
@@ -65,6 +65,8 @@ def find_downloads(inputs: list[Path], output: Path) -> Downloads:
         if not path.is_dir():
             found.files.append(path)
             continue
+        if os.path.realpath(path) == os.path.realpath(output):
+            raise InputError(f"{path}: is also --output; write to another folder")
         for file in _files_below(path, seen, found):
             reason = _without_sound(file)
             if reason:

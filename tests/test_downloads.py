@@ -149,6 +149,13 @@ def test_what_comes_with_downloads_is_left_out_and_counted(tmp_path, monkeypatch
     assert (code, err) == (0, []) and "0 written, 1 there before" in out
 
 
+def test_the_output_is_no_input(tmp_path, monkeypatch, capfd):
+    soundfile.write(tmp_path / "a.mp3", sound(8000), 8000)
+    (tmp_path / "link").symlink_to(tmp_path)
+    code, _, err = outcome(monkeypatch, capfd, tmp_path / "link", "--output", tmp_path)
+    assert (code, err) == (2, [f"error: {tmp_path}/link: is also --output; write to another folder"])
+
+
 def test_linked_folders_are_read_once(tmp_path, monkeypatch, capfd):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "in").mkdir()
