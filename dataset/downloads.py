@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.errors import InputError
+from utils.files import CONTROL
 
 SOUNDING = {  # endings of files that are tried first where several have one name
     *(".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp2", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
@@ -55,7 +56,7 @@ def find_downloads(inputs: list[Path], output: Path) -> Downloads:
     A file that is itself among `inputs` is taken whatever its ending. Links to files and folders are followed.
 
     Raises:
-        InputError: an input is missing, or there is no file at all.
+        InputError: an input is missing or is `output`, or there is no file at all.
     """
     found, seen = Downloads(), {os.path.realpath(output)}
     for path in inputs:
@@ -64,10 +65,12 @@ def find_downloads(inputs: list[Path], output: Path) -> Downloads:
         if not path.is_dir():
             found.files.append(path)
             continue
+        if os.path.realpath(path) == os.path.realpath(output):
+            raise InputError(f"{path}: is also --output; write to another folder")
         for file in _files_below(path, seen, found):
             reason = _without_sound(file)
             if reason:
-                found.alike["hidden" if reason == "hidden" else f"*{file.suffix.lower()}", reason] += 1
+                found.alike[".*" if reason == "hidden" else f"*{file.suffix.lower()}", reason] += 1
             elif not file.is_file():
                 found.singly.append(f"{file}: a link to nothing" if file.is_symlink() else f"{file}: no file")
             else:
@@ -107,10 +110,11 @@ def _without_sound(file: Path) -> str:
 def by_name(files: list[Path]) -> dict[str, list[Path]]:
     """Files of one name but for folder and ending, what is surely audio or video first: one id is one recording.
 
-    Names that are not UTF-8, as an index file is, have `_` in the place of what is not.
+    Names that an index file cannot hold have `_` in the place of what is not UTF-8 or breaks a line.
     """
     groups: dict[str, list[Path]] = {}
     for file in files:
         name = os.fsencode(file.stem).decode(errors="replace").replace("\N{REPLACEMENT CHARACTER}", "_")
+        name = CONTROL.sub("_", name)
         groups.setdefault(name, []).append(file)
     return {stem: sorted(group, key=lambda file: file.suffix.lower() not in SOUNDING) for stem, group in groups.items()}

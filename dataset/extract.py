@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from utils.resampling import pieces, resample
 
 FORMATS = {"flac": "PCM_16", "wav": "PCM_16", "mp3": "MPEG_LAYER_III", "ogg": "VORBIS"}
 PIECE = 2**16  # samples that are encoded at a time: libsndfile's Vorbis has them on the stack
+MARK = "made of "  # begins the comment in a recording
 FULL_SCALE = 1 - 2**-15  # the largest sample of 16 bits
 
 
@@ -51,12 +53,27 @@ def _write(recording: Recording, temporary: Path, target: Path, rate_hz: int, ga
         raise WriteError(f"{target}: cannot be written at {rate_hz} Hz ({error.error_string})") from error
     try:
         with file:
+            file.comment = _mark(recording.path)
             for block in pieces(mono_blocks(recording, rate_hz), PIECE):
                 peak = max(peak, float(np.abs(block).max()))
                 file.write(block * np.float32(gain))
     except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written
         raise WriteError(f"{target}: cannot be written to its end; is the disk full?") from error
     return peak
+
+
+def is_of_another(target: Path, source: str | Path) -> bool:
+    """Whether `write_mono` made a recording of another file than `source`; False if the recording does not tell."""
+    try:
+        with soundfile.SoundFile(os.fsencode(target)) as file:
+            return file.comment.startswith(MARK) and file.comment != _mark(source)
+    except (soundfile.LibsndfileError, OSError):
+        return False
+
+
+def _mark(source: str | Path) -> str:
+    """What a recording says of the file it was made of: a digest of its path, which is nobody's business itself."""
+    return MARK + hashlib.blake2b(os.fsencode(os.path.abspath(source)), digest_size=8).hexdigest()
 
 
 def mono_blocks(recording: Recording, rate_hz: int) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.files import is_utf8
+from utils.files import fault_of_name
 
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")
 OTHER_FORMAT = f"not {' '.join(AUDIO_SUFFIXES)}; scripts/prepare_audio.py makes such"
@@ -27,7 +27,7 @@ class LeftOut:
     def lines(self) -> list[str]:
         """A line for each kind and each single one."""
         counted = [f"{folder}: {count} file(s) {kind}" for (folder, kind), count in sorted(self.alike.items())]
-        return [f"left out: {line}" for line in counted + self.singly]
+        return [f"left out: {' '.join(line.split())}" for line in counted + self.singly]
 
     def count(self) -> int:
         """How many files and folders are left out."""
@@ -46,8 +46,8 @@ def subfolders(root: Path, left_out: LeftOut) -> list[Path]:
     for path in sorted(root.iterdir()):
         if path.is_dir() and path.name.startswith(HIDDEN):
             left_out.singly.append(f"{path}: a hidden folder")
-        elif path.is_dir() and not is_utf8(path):
-            left_out.singly.append(f"{path}: its name is not UTF-8; rename it")
+        elif path.is_dir() and (fault := fault_of_name(path.name)):
+            left_out.singly.append(f"{path}: {fault}")
         elif path.is_dir():
             folders.append(path)
     if not folders:
@@ -66,8 +66,8 @@ def find_recordings(folder: Path, left_out: LeftOut) -> list[Path]:
         elif path.suffix.lower() not in AUDIO_SUFFIXES:
             shown = f"*{path.suffix.lower()}" if path.suffix else "without an ending"
             left_out.alike[folder, f"{shown}: {OTHER_FORMAT}"] += 1
-        elif not is_utf8(path):
-            left_out.singly.append(f"{path}: its name is not UTF-8, as an index file is; rename it")
+        elif fault := fault_of_name(path.name):
+            left_out.singly.append(f"{path}: {fault}")
         elif path.stem in found:
             left_out.singly.append(f"{path}: of the same name as {found[path.stem]}, which is taken")
         else:

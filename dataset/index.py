@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +119,16 @@ def _check_files(row: IndexRow) -> None:
 
 def write_index(path: str | Path, rows: Iterable[IndexRow]) -> None:
     """Writes an index file, whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([row.audio_path, row.frames_path, row.num_frames] for row in rows)
+    write_indexes({path: rows})
+
+
+def write_indexes(lists: Mapping[str | Path, Iterable[IndexRow]]) -> None:
+    """Writes index files that belong together: all of them, or none, as when the disk is full."""
+    with ExitStack() as stack:
+        for path, rows in lists.items():
+            temporary = stack.enter_context(replacing(path))
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([row.audio_path, row.frames_path, row.num_frames] for row in rows)
+                file.flush()
+                os.fsync(file.fileno())  # what may fail has been done before the first is renamed

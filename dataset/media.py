@@ -10,12 +10,17 @@ from functools import lru_cache
 import av
 import numpy as np
 
+from dataset.containers import told_bytes
 from utils.errors import InputError
 from utils.files import identity, is_utf8
 
 WHOLE_SHARE = 0.9  # of the length a header tells of: a file that ends before is truncated
+SLACK_S = 0.2  # that a whole file may end before the time its header tells of: packets are that long
 LOST_SHARE = 0.01  # of the packets that may be undecodable, or one: tags at the end of a file look like one
 ESTIMATED = {"aac", "ac3", "dts", "eac3", "loas", "mp3", "mpeg"}  # formats whose length libav guesses by the bit rate
+BY_BYTES = {"asf", "avi"}  # whose length may be any number; `told_bytes` tells whether they are whole
+MOST_TRIES = 100  # to find the next packet
+FRAME_OF_FLAC = b"\xff"  # begins all packets of FLAC but headers, those of a recording that was joined on
 KEPT_S = 60  # of what was decoded last is kept, for reads that go back a little
 
 
@@ -71,7 +76,7 @@ class MediaDecoder:
         """
         samples, packets, self.lost = 0, 0, 0
         with _opened(self.path) as container:
-            told_s = 0.0 if container.format.name in ESTIMATED else (container.duration or 0) / 1e6
+            told_s = _told_length(container)
             reached_s = 0.0
             for end_s, frame in self._frames(container):
                 reached_s = max(reached_s, end_s)
@@ -87,10 +92,15 @@ class MediaDecoder:
         if self.lost > max(1, LOST_SHARE * packets):
             raise InputError(f"{self.path}: {self.lost} of {packets} packets cannot be decoded; the file is damaged")
         reached_s = max(reached_s, samples / self.rate_hz)
-        if reached_s < WHOLE_SHARE * told_s:
+        if told_s - reached_s > max(SLACK_S, (1 - WHOLE_SHARE) * told_s):
             raise InputError(
                 f"{self.path}: ends after {reached_s:.1f} of the {told_s:.1f} s that its header tells of; the file is "
                 "truncated"
+            )
+        told, size = told_bytes(self.path), os.path.getsize(self.path)
+        if size < WHOLE_SHARE * told:
+            raise InputError(
+                f"{self.path}: holds {size} of the {told} bytes that its header tells of; the file is truncated"
             )
 
     def _frames(self, container: av.container.InputContainer) -> Iterator[tuple[float, av.AudioFrame | None]]:
@@ -98,11 +108,15 @@ class MediaDecoder:
         stream = container.streams.best("audio")
         if stream is None:
             raise InputError(f"{self.path}: holds no sound")
-        for packet in container.demux():
+        if stream.codec_context is None:
+            raise InputError(f"{self.path}: cannot be read as audio (libav knows no decoder for it)")
+        for packet in self._packets(container):
             time = packet.pts if packet.pts is not None else packet.dts
             end_s = 0.0 if time is None else float((time + (packet.duration or 0)) * packet.time_base)
             yield end_s, None
             if packet.stream is not stream:
+                continue
+            if stream.codec_context.name == "flac" and packet.size and bytes(packet)[:1] != FRAME_OF_FLAC:
                 continue
             try:
                 decoded = packet.decode()
@@ -111,6 +125,23 @@ class MediaDecoder:
                 continue
             for frame in decoded:
                 yield end_s, frame
+
+    def _packets(self, container: av.container.InputContainer) -> Iterator[av.Packet]:
+        """The packets of a file up to its end, or to where there are no more: what is none of them ends no run."""
+        tries = MOST_TRIES
+        while tries:
+            try:
+                for packet in container.demux():
+                    tries = MOST_TRIES
+                    yield packet
+                return
+            except av.InvalidDataError:
+                break
+            except IndexError:  # a packet of a track that appears late, which PyAV does not expect
+                continue
+            except av.BlockingIOError:  # libav has read much that is no packet, and may find one yet
+                tries -= 1
+        self.lost += 1
 
     def _block(self, frame: av.AudioFrame) -> np.ndarray:
         block = _samples(frame)
@@ -129,6 +160,16 @@ class MediaDecoder:
 def _count_samples(path: str, size: int, modified_ns: int) -> int:
     """Samples of a file's track, found by decoding all of it, once as long as the file stays the same."""
     return sum(map(len, MediaDecoder(path).blocks()))
+
+
+def _told_length(container: av.container.InputContainer) -> float:
+    """The length in seconds that a file's header tells of; 0 if it tells none, or one that cannot be trusted."""
+    name = container.format.name
+    if name in ESTIMATED or name in BY_BYTES:
+        return 0.0
+    if name == "matroska,webm" and all(stream.duration for stream in container.streams):
+        return 0.0  # its header tells of no length; libav guesses one, and writes it to all tracks
+    return (container.duration or 0) / 1e6
 
 
 def _samples(frame: av.AudioFrame) -> np.ndarray:

@@ -19,8 +19,11 @@ KBITS_2 = {  # of MPEG-2 and 2.5
     3: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 KIND_MASK = 0xFFFE0C00  # the bits of a header that all frames share: sync, version, layer, sampling rate
+HEADER_BYTES = 4
 MONO = 3
 DECODER_DELAY = 529  # samples by which decoders of layer III are late
+LEAST_FRAMES = 3  # of a file: fewer libsndfile does not always take for sound
+LEAST_RUN = 16  # frames of another kind in a row that are no accident: a recording of another rate was joined on
 LEAST_SHARE = 0.5  # of the bytes behind the first tags: what is less may be found in any file
 
 
@@ -51,14 +54,16 @@ def find_frames(data: bytes | mmap) -> MpegFrames | None:
     if not starts or sum(sizes) < LEAST_SHARE * (len(data) - begin):
         return None
     modes = {data[start + 3] >> 6 == MONO for start in starts}
-    if len(modes) > 1:
+    if len(modes) > 1 or _has_others(data, begin, starts, sizes):
         return None
     first = data[starts[0] : starts[0] + sizes[0]]
     told, delay, padding, is_only_told = read_info(first)
     if is_only_told:
         del starts[0], sizes[0]
     samples = _samples(int.from_bytes(first[:4], "big"))
-    return MpegFrames(starts, sizes, samples, told, delay, padding) if starts else None
+    if len(starts) < LEAST_FRAMES:
+        return None
+    return MpegFrames(starts, sizes, samples, told, delay, padding)
 
 
 def _frames_from(data: bytes | mmap, position: int, in_step: bool = False) -> tuple[list[int], list[int]]:
@@ -78,6 +83,18 @@ def _frames_from(data: bytes | mmap, position: int, in_step: bool = False) -> tu
         sizes.append(size)
         position += size
     return starts, sizes
+
+
+def _has_others(data: bytes | mmap, begin: int, starts: list[int], sizes: list[int]) -> bool:
+    """Whether frames of another kind stand before, between or behind the frames that were found."""
+    ends = [begin, *(start + size for start, size in zip(starts, sizes, strict=True))]
+    for end, start in zip(ends, [*starts, len(data)], strict=True):
+        position = after_tags(data, end)
+        if start - position > LEAST_RUN * HEADER_BYTES:
+            others, _ = _frames_from(data[position:start], 0)
+            if len(others) >= LEAST_RUN:
+                return True
+    return False
 
 
 def frames_in(data: bytes) -> list[bytes]:

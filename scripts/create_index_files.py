@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.folders import LeftOut, count_frames, find_recordings, subfolders
-from dataset.index import IndexRow, instrument_name, write_index
+from dataset.index import IndexRow, instrument_name, write_indexes
 from utils.errors import InputError, run_command
 from utils.options import ArgumentParser, switch, whole
 from utils.seeding import generator
@@ -121,9 +121,10 @@ def main() -> None:
     options = parser.parse_args()
     left_out = LeftOut()
     rows = create_rows(options.root_audio, options.root_frame, options.seed, left_out, options.renumber_frames)
-    for name, part in rows.items():
-        write_index(options.path_output / f"{name}.csv", part)
-        print(f"{options.path_output / f'{name}.csv'}: {len(part)} recordings")
+    lists = {options.path_output / f"{name}.csv": part for name, part in rows.items()}
+    write_indexes(lists)
+    for path, part in lists.items():
+        print(f"{path}: {len(part)} recordings")
     for line in left_out.lines():
         print(line)
     print(f"{sum(map(len, rows.values()))} recordings in the lists, {left_out.count()} files and folders left out")

@@ -3,8 +3,8 @@
     python scripts/prepare_audio.py downloads/cello --output data/audio/cello
 
 Folders stand for all files in them, at any depth. What is there already is left as it is, so that a run that was
-interrupted goes on. Files of one name are one recording, of which one is kept. What is left out is listed, and files
-that cannot be read or hold no sound, a line each; the exit code is 2 if there are any of these.
+interrupted goes on. Files of one name are one recording, of which one is kept, in a later run too. What is left out
+is listed, and files that cannot be read or hold no sound, a line each; the exit code is 2 if there are any of these.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.downloads import by_name, find_downloads
-from dataset.extract import FORMATS, write_mono
+from dataset.extract import FORMATS, is_of_another, write_mono
 from utils.errors import InputError, WriteError, run_command
 from utils.files import LONGEST_NAME, remove_leftovers
 from utils.lock import locked
@@ -86,6 +86,8 @@ def main() -> int:
     with locked(options.output, "--output", "writes recordings"):
         remove_leftovers(options.output)  # of a run that was killed
         missing = [(files, target) for target, files in targets.items() if not target.exists()]
+        others = _shared_with_earlier({target: files for target, files in targets.items() if target.exists()})
+        left_out, num_left_out = left_out + others, num_left_out + len(others)
         progress = Progress(missing, "recordings", every=max(1, len(missing) // 20))
         failed = 0
         with mapper(min(options.workers, max(1, len(missing))), chunk=1) as mapped:
@@ -106,6 +108,16 @@ def main() -> int:
     counts = f"{written} written, {before} there before, {len(unreadable)} unreadable, {num_left_out} left out"
     say(f"{options.output}: {counts}" + (f", {notes} with a note" if notes else ""))
     return 2 if unreadable else 0
+
+
+def _shared_with_earlier(there: dict[Path, list[Path]]) -> list[str]:
+    """Lines about files whose recordings an earlier run made of others: the same id in another data set."""
+    return [
+        f"left out: {file}: of the same name as what {target} was made of"
+        for target, files in there.items()
+        for file in files
+        if is_of_another(target, file)
+    ]
 
 
 def parse_arguments() -> argparse.Namespace:

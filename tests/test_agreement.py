@@ -10,6 +10,7 @@ import soundfile
 from bad_files import RECORDINGS, WORKS
 from conftest import write_cloud
 from media_files import RATE, sound, write_media
+from test_containers import WHOLE
 from test_decoders import BY_BYTES, MADE, TAGS
 from tools import TONE, make, without_first_frame, write_tone
 
@@ -63,6 +64,7 @@ def shortened(share: float):
 
 
 FILES = [(name, made(command)) for name, command, _ in MADE]
+FILES += [(name, made(command)) for name, command in WHOLE]
 FILES += [(f"{name}.wav", lambda path, content=content: path.write_bytes(content)) for name, content in BY_BYTES]
 for tag, before, behind in TAGS:
     FILES += [(f"{tag} {told}.mp3", tagged(before, behind, told)) for told in (True, False)]

@@ -109,6 +109,27 @@ def test_what_is_missing_is_named(data_tree, tmp_path):
     assert len(create_rows(audio, frames, 0)["train"]) == 27
 
 
+@pytest.mark.parametrize("limit", [0, 500, 1000])
+def test_a_full_disk_leaves_the_lists_as_they_were(data_tree, limit):
+    """Of which the first ones are longer than the last, or shorter: they belong together."""
+    assert create(data_tree, "--path_output", "lists").returncode == 0
+    before = {path.name: path.read_text() for path in (data_tree / "lists").iterdir()}
+    assert len(before["train.csv"]) > 1000 > 500 > len(before["val.csv"])
+    for order in (("train", "val", "test"), ("test", "val", "train")):
+        code = (
+            "import resource, sys, create_index_files\n"
+            f"create_index_files.SPLITS = {order}\n"
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+            "create_index_files.run_command(create_index_files.main)"
+        )
+        command = [sys.executable, "-c", code, "--path_output", "lists", "--seed", "5"]
+        done = subprocess.run(
+            command, cwd=data_tree, env={"PYTHONPATH": f"{ROOT / 'scripts'}"}, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (2, "") and "cannot be written (File too large)" in done.stderr
+        assert {path.name: path.read_text() for path in (data_tree / "lists").iterdir()} == before
+
+
 def test_half_written_recordings_are_passed_over(data_tree, tmp_path):
     sounds = shutil.copytree(data_tree / "data" / "audio", tmp_path / "audio")
     (sounds / "cello" / ".r99.0123456789abcdef.tmp.flac").touch()

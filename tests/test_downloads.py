@@ -149,6 +149,13 @@ def test_what_comes_with_downloads_is_left_out_and_counted(tmp_path, monkeypatch
     assert (code, err) == (0, []) and "0 written, 1 there before" in out
 
 
+def test_the_output_is_no_input(tmp_path, monkeypatch, capfd):
+    soundfile.write(tmp_path / "a.mp3", sound(8000), 8000)
+    (tmp_path / "link").symlink_to(tmp_path)
+    code, _, err = outcome(monkeypatch, capfd, tmp_path / "link", "--output", tmp_path)
+    assert (code, err) == (2, [f"error: {tmp_path}/link: is also --output; write to another folder"])
+
+
 def test_linked_folders_are_read_once(tmp_path, monkeypatch, capfd):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "in").mkdir()
@@ -171,6 +178,32 @@ def test_one_of_each_shared_id_is_kept(tmp_path, monkeypatch, capfd):
     first, second = (inputs[0] / "abcdefghijk.mp4", inputs[1] / "abcdefghijk.mkv")
     assert f"left out: {second}: of the same name; {first} is taken" in out
     assert re.search("left out: .*music/other_video.mp4: cannot be read.*; .*solos/other_video.mkv is taken", out)
+
+
+@pytest.mark.parametrize("ending", ["flac", "wav", "mp3", "ogg"])
+def test_shared_ids_of_two_commands_are_told(tmp_path, monkeypatch, capfd, ending):
+    for folder, names in (
+        ("music", ("-shared.mp4", "caf\udce9.mkv")),
+        ("solos", ("-shared.mkv", "caf\udce9.mkv", "b.mkv")),
+    ):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            write_media(tmp_path / "a.mkv")
+            (tmp_path / "a.mkv").rename(tmp_path / folder / name)
+    options = ("--output", tmp_path / "out", "--format", ending)
+    code, out, err = outcome(monkeypatch, capfd, tmp_path / "music", *options)
+    assert (code, err) == (0, []) and "2 written, 0 there before, 0 unreadable, 0 left out" in out
+    for count in ("1 written, 2 there before", "0 written, 3 there before"):
+        code, out, err = outcome(monkeypatch, capfd, tmp_path / "solos", *options)
+        assert (code, err) == (0, []) and f"{count}, 0 unreadable, 2 left out" in out
+        for name, target in (("-shared.mkv", "-shared"), ("caf\udce9.mkv", "caf_")):
+            line = f"left out: {tmp_path}/solos/{name}: of the same name as what {tmp_path}/out/{target}.{ending} was"
+            assert line.encode(errors="backslashreplace").decode() in out
+    monkeypatch.chdir(tmp_path)  # the same file by another path
+    code, out, err = outcome(monkeypatch, capfd, "music", *options)
+    assert (code, err) == (0, []) and "0 written, 2 there before, 0 unreadable, 0 left out" in out
+    soundfile.write(tmp_path / "out" / f"b.{ending}", sound(8000), 8000)  # made by something else: nothing is known
+    assert "left out: " not in outcome(monkeypatch, capfd, tmp_path / "solos" / "b.mkv", *options)[1]
 
 
 @pytest.mark.parametrize("ending", ["flac", "wav", "mp3", "ogg"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from test_create_index_files import create
 
+from dataset.downloads import by_name
 from dataset.folders import LeftOut, count_frames, find_recordings
 from dataset.index import read_index
 from utils.errors import InputError
@@ -42,7 +44,7 @@ def test_what_is_in_no_list_is_told(tree):
         "data/audio/.ipynb_checkpoints: a hidden folder",
         "data/audio/__MACOSX: a hidden folder",
         "data/frames/@eaDir: a hidden folder",
-        "data/audio/caf\\udce9: its name is not UTF-8; rename it",
+        "data/audio/caf\\udce9: its name is not UTF-8, as an index file is; rename it",
         "data/frames/cello/.ipynb_checkpoints: a hidden folder",
         "data/frames/cello/somebody: not named person_<number>",
         "data/frames/cello/person_11: beyond the published split, which ends with person_10",
@@ -74,6 +76,21 @@ def test_instruments_and_ids_as_they_are_named(tmp_path):
         (folder / name).touch()
     left_out = LeftOut()
     assert len(find_recordings(folder, left_out)) == 4 and left_out.lines() == []
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r", "\t", "\x1b", "\x85", "\u2028"])
+def test_names_that_would_break_a_line(tree, letter):
+    """Of which a list, a log and a terminal make something else."""
+    audio, frames = tree / "data" / "audio", tree / "data" / "frames"
+    shutil.copy(audio / "cello" / "r00.mp3", audio / "cello" / f"a{letter}b.mp3")
+    (frames / f"drum{letter}s").mkdir()
+    assert list(by_name([Path(f"a{letter}b.mp3")])) == ["a_b"]
+    done = create(tree)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("its name holds a line break or the like; rename it\n") == 2
+    assert len(done.stdout.split("\n")) == 3 + done.stdout.count("left out: ") + 1 + 1
+    names = [row.audio_path for name in ("train", "val", "test") for row in read(tree, name)]
+    assert len(names) == 36 and not any(letter in name for name in names)
 
 
 def test_folders_of_music_and_solos(tree):

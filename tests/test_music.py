@@ -113,6 +113,23 @@ def test_training_moves_the_cloud_and_augment_0_does_not(rows):
     assert len(dataset(rows)[(1, 0)].clouds[0][0][0]) != len(still.clouds[0][0][0])
 
 
+@pytest.mark.parametrize("distinct", [True, False])
+@pytest.mark.parametrize("num_mix", [2, 3, 4])
+def test_too_few_recordings_are_told_with_advice_that_can_be_followed(rows, num_mix, distinct):
+    """2 is the least of --num_mix."""
+    few = [row for row in rows if row.instrument == "cello"][:1]
+    with pytest.raises(
+        InputError, match=f"a mixture needs {num_mix}.*; (lower --num_mix or )?add recordings$"
+    ) as caught:
+        dataset(few, num_mix=num_mix, distinct=distinct)
+    assert ("lower --num_mix" in str(caught.value)) == (num_mix > 2)
+    of_one_instrument = [row for row in rows if row.instrument == "cello"]
+    if distinct:
+        with pytest.raises(InputError, match=r"1 instrument\(s\) \(cello\), a mixture needs") as caught:
+            dataset(of_one_instrument, num_mix=num_mix)
+        assert ("lower --num_mix" in str(caught.value)) == (num_mix > 2)
+
+
 def test_fewer_mixtures_than_rows_are_spread_evenly(rows):
     data = dataset(rows, training=False, num_samples=3)
     assert [data[(0, i)].draws[0].row.instrument for i in range(3)] == ["cello", "saxophone", "violin"]

@@ -228,7 +228,7 @@ def of(*names):
 
 COMMAND_LINES = [
     ("missing", of("absent.wav"), [], "absent.wav: no such file or folder"),
-    ("empty folder", of("empty"), [], "empty: no audio or video file in there"),
+    ("empty folder", of("empty"), ["--output", "out"], "empty: no audio or video file in there"),
     ("output is a file", of("a.wav"), ["--output", "a.wav"], r"a.wav.*: (cannot be written|Not a directory)"),
     ("output below a file", of("a.wav"), ["--output", "a.wav/out"], "(cannot be written|Not a directory)"),
     ("no such rate", of("a.wav"), ["--format", "mp3", "--audRate", "96000"], "cannot be written at 96000 Hz"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from utils.errors import InputError, WriteError
 
 LONGEST_NAME = 255  # bytes, on most file systems
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # letters that are none, and ends of lines
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\.\w+)?")
 
 
@@ -50,6 +51,13 @@ def identity(path: str | Path) -> tuple[str, int, int]:
     """Path, size and modification time: what is remembered of a file holds as long as these are the same."""
     status = os.stat(path)
     return str(path), status.st_size, status.st_mtime_ns
+
+
+def fault_of_name(name: str) -> str:
+    """Why an index file cannot hold a name: it is not UTF-8, or would break a line; empty if it can."""
+    if not is_utf8(name):
+        return "its name is not UTF-8, as an index file is; rename it"
+    return "its name holds a line break or the like; rename it" if CONTROL.search(name) else ""
 
 
 def is_utf8(path: str | Path) -> bool:
