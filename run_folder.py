@@ -96,14 +96,18 @@ def find_run(options: argparse.Namespace) -> Path:
             raise InputError(f"--id {options.id}: expected the name of a folder in {options.ckpt}")
         return run
     run = Path(options.ckpt) / run_name(options)
-    if options.resume and not options.id and is_empty(run) and not is_empty(run.with_name(run.name[1:])):
-        run = run.with_name(run.name[1:])  # what such a run was called before
-    if options.resume and is_empty(run):
-        name = run.name.removesuffix(str(options.num_epoch))
-        shorter = [path.parent for path in run.parent.glob("*/last.pth") if path.parent.name.startswith(name)]
-        epochs = {int(epochs): path for path in shorter if (epochs := path.name.removeprefix(name)).isdecimal()}
-        return max(((n, path) for n, path in epochs.items() if n < options.num_epoch), default=(0, run))[1]
-    return run
+    if not options.resume or not is_empty(run):
+        return run
+    earlier = run if options.id else run.with_name(run.name[1:])  # what a run without an id was called before
+    return next((path for path in (earlier, _shorter(run), _shorter(earlier)) if path and not is_empty(path)), run)
+
+
+def _shorter(run: Path) -> Path | None:
+    """The folder of the same run with fewer epochs, with the most of these; None if there is none."""
+    name, _, epochs = run.name.rpartition("epoch")
+    others = [path.parent for path in run.parent.glob("*/last.pth") if path.parent.name.startswith(f"{name}epoch")]
+    found = {int(number): path for path in others if (number := path.name.removeprefix(f"{name}epoch")).isdecimal()}
+    return max(((n, path) for n, path in found.items() if n < int(epochs)), default=(0, None))[1]
 
 
 def run_name(options: argparse.Namespace) -> str:
