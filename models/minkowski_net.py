@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models import sparse
 
 STAGE_CHANNELS = (64, 128, 256, 512)
+STRIDES = (2, 4, 8, 16, 32, 64)  # of the voxels after conv1, the pooling and each stage
 
 
 class BasicBlock(nn.Module):
@@ -67,6 +68,8 @@ def _init_kaiming(module: nn.Module) -> None:
 
 def in_batch_order(pooled) -> Tensor:
     """Features `[B, C]` of a globally pooled tensor; MinkowskiEngine 0.5 returns its rows in hash order."""
+    if isinstance(pooled, sparse.SparseTensor):
+        return pooled.F
     return pooled.F[pooled.C[:, 0].argsort()]
 
 
@@ -103,7 +106,10 @@ class SparseResNet18(nn.Module):
         MinkowskiEngine, which has no groups, does run these.
         """
         if self.sparse_tensor is sparse.SparseTensor:
-            return self._look(sparse.SparseTensor(features, coordinates, group_size=group_size))
+            x = sparse.SparseTensor(features, coordinates, group_size=group_size, strides=STRIDES)
+            seen = self._look(x)
+            x.end_pass()
+            return seen
         groups = [(coordinates, features)] if group_size is None else apart(coordinates, features, group_size)
         return torch.cat([self._look(self.sparse_tensor(rows, places)) for places, rows in groups])
 

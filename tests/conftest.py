@@ -35,6 +35,13 @@ def device(request) -> torch.device:
     return torch.device(request.param)
 
 
+@pytest.fixture(params=["of a CPU", "of a GPU"])
+def way(request, monkeypatch):
+    """How layers work on either kind of device, here always on the CPU."""
+    if request.param == "of a GPU":
+        monkeypatch.setattr("models.sparse.launches.LAUNCH_BOUND", ("cpu", "cuda"))
+
+
 def write_cloud(path: Path, xyz: np.ndarray, rgb: np.ndarray | None = None, **ply_options) -> None:
     """Writes points `[P, 3]` and colours `[P, 3]` of 0..255 as a PLY file."""
     fields = [(axis, "<f4") for axis in "xyz"]

@@ -60,7 +60,7 @@ def differ(a, b):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("num_frames", [1, 2, 3])
 @pytest.mark.parametrize("num_mix", [1, 2, 3, 4])
-def test_one_pass_equals_a_pass_for_each_group(num_mix, num_frames, training, device):
+def test_one_pass_equals_a_pass_for_each_group(num_mix, num_frames, training, device, way):
     """In double precision: outputs, gradients, running statistics and their counter."""
     found, expected, one, many = both_ways(num_mix * num_frames, training, device)
     assert found[0].shape == (num_mix * num_frames * CLOUDS, CHANNELS)
@@ -77,7 +77,7 @@ def test_one_pass_equals_a_pass_for_each_group(num_mix, num_frames, training, de
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("groups", "amp"), [(2, None), (3, None), (6, None), (6, torch.bfloat16), (2, torch.float16)])
-def test_one_pass_in_lower_precision(groups, amp, training, device):
+def test_one_pass_in_lower_precision(groups, amp, training, device, way):
     """Single precision and autocast: about as far from double precision as a pass for each group is."""
     exact = both_ways(groups, training, device)[1]
     context = (lambda: torch.autocast(device.type, amp)) if amp else nullcontext

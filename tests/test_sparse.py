@@ -98,8 +98,9 @@ def full_grid(batch, size, channels, dtype=torch.float64, shift=0):
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2)])
 @pytest.mark.parametrize("channels", [3, 6])
-def test_full_grid_equals_dense_convolution(size, stride, channels, lookup, monkeypatch):
+def test_full_grid_equals_dense_convolution(size, stride, channels, lookup, way, monkeypatch):
     monkeypatch.setattr("models.sparse.functional.CHUNK_BYTES", 2**15)  # several parts
+    monkeypatch.setattr("models.sparse.functional.CHUNK_BYTES_OF_GPU", 2**15)
     coordinates, features, dense = full_grid(2, 6, channels, shift=-4)
     layer = ME.MinkowskiConvolution(channels, 4, kernel_size=size, stride=stride, bias=True, dimension=3).double()
     kernel = layer.kernel.reshape(size, size, size, channels, 4).permute(4, 3, 2, 1, 0)  # the first axis runs fastest
@@ -125,7 +126,7 @@ def random_cloud(voxels=40, batch=2, reach=4, seed=0):
 
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (2, 2), (1, 2)])
 @pytest.mark.parametrize("channels", [2, 6])  # short rows and long ones
-def test_convolution_gradients(size, stride, channels):
+def test_convolution_gradients(size, stride, channels, way):
     coordinates = random_cloud()
     layer = ME.MinkowskiConvolution(channels, 3, kernel_size=size, stride=stride, dimension=3)
     features = torch.randn(len(coordinates), channels, dtype=torch.float64, requires_grad=True)
@@ -151,7 +152,7 @@ def test_pooling_gradients():
 
 @pytest.mark.parametrize("channels", [3, 8])
 @pytest.mark.parametrize("voxels", [40, 4000])
-def test_gradients_of_gradients_are_refused(channels, voxels):
+def test_gradients_of_gradients_are_refused(channels, voxels, way):
     coordinates = random_cloud(voxels)
     features = torch.randn(len(coordinates), channels, requires_grad=True)
     x = ME.MinkowskiConvolution(channels, 8, kernel_size=3, dimension=3)(ME.SparseTensor(features, coordinates))
@@ -193,8 +194,18 @@ def test_duplicates_keep_the_first():
     assert x.C.tolist() == [[0, 5, 5, 5], [0, 1, 1, 1], [1, 5, 5, 5]]
 
 
+def test_strides_all_at_once_or_one_after_the_other():
+    voxels, _ = CoordinateMap.from_coordinates(random_cloud(200, batch=6, reach=40), group_size=2)
+    at_once, coarse = voxels.coarser((2, 4, 12)), voxels
+    for ratio, found in zip((2, 2, 3), at_once, strict=True):
+        (coarse,) = coarse.coarser((ratio,))
+        assert found.tensor_stride == coarse.tensor_stride
+        torch.testing.assert_close(found.coordinates, coarse.coordinates, rtol=0, atol=0)
+        assert found.groups.voxels == coarse.groups.voxels == torch.bincount(coarse.batch // 2).tolist()
+
+
 def meetings(kernel_map):
-    """All (offset, input row, output row) of a kernel map, as its pairs and as its table tell them."""
+    """All (offset, input row, output row) of a kernel map, as its pairs and as its rows, both ways, tell them."""
     pairs = kernel_map.pairs
     from_pairs = {
         (d, i, o)
@@ -203,8 +214,10 @@ def meetings(kernel_map):
     }
     if kernel_map.identity is not None:
         from_pairs |= {(kernel_map.identity, v, v) for v in range(kernel_map.num_outputs)}
-    table = kernel_map.table().tolist()
-    assert from_pairs == {(d, i, o) for o, row in enumerate(table) for d, i in enumerate(row) if i >= 0}
+    inputs, outputs = len(kernel_map.source), kernel_map.num_outputs
+    rows, back = kernel_map.rows.tolist(), kernel_map.rows_back.tolist()
+    assert from_pairs == {(d, i, o) for o, row in enumerate(rows) for d, i in enumerate(row) if i != inputs}
+    assert from_pairs == {(d, i, o) for i, row in enumerate(back) for d, o in enumerate(row) if o != outputs}
     return from_pairs
 
 
@@ -219,7 +232,7 @@ def test_clouds_of_a_batch_do_not_touch(lookup):
 def test_kernel_map_finds_all_neighbours(size, ratio, lookup):
     coordinates = random_cloud(200, 3, 5)
     voxels, _ = CoordinateMap.from_coordinates(coordinates)
-    coarse = voxels.strided(ratio) if ratio > 1 else voxels
+    coarse = voxels.coarser((ratio,))[0] if ratio > 1 else voxels
     offsets = kernel_offsets(size).tolist()
     place = {tuple(c): row for row, c in enumerate(coordinates.tolist())}
     expected = {
@@ -264,7 +277,7 @@ def test_integers_of_every_width(dtype, lookup):
     small, wide = ends.to(dtype), ends.long()
     for size, stride in ((3, 1), (5, 2), (2, 2)):
         maps = [CoordinateMap.from_coordinates(rows)[0] for rows in (small, wide)]
-        coarse = [voxels.strided(stride) if stride > 1 else voxels for voxels in maps]
+        coarse = [voxels.coarser((stride,))[0] if stride > 1 else voxels for voxels in maps]
         assert torch.equal(maps[0].coordinates, ends.int()) and torch.equal(
             coarse[0].coordinates, coarse[1].coordinates
         )

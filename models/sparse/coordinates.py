@@ -14,7 +14,7 @@ Clouds belong to groups, `group_size` consecutive ones each, which batch normali
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -144,36 +144,36 @@ class CoordinateMap:
         """What lattice `offsets [K, 3]` add to a key: `[K]`."""
         return (offsets[:, 0] * self.shape[1] + offsets[:, 1]) * self.shape[2] + offsets[:, 2]
 
-    def strided(self, ratio: int) -> CoordinateMap:
-        """The map of the unique `floor(lattice / ratio)`, rows in the order of their keys."""
-        coarse = CoordinateMap(
-            self.lattice.div(ratio, rounding_mode="floor"),
-            self.batch,
-            (self.origin + MARGIN).div(ratio, rounding_mode="floor") - MARGIN,
-            tuple((cells - 2 * MARGIN - 1) // ratio + 2 + 2 * MARGIN for cells in self.shape),
-            self.tensor_stride * ratio,
-            self.group_size,
-        )
-        order, is_first = first_of_each(coarse.key_of(coarse.lattice, coarse.batch))
-        group = coarse.batch[order].div(self.group_size, rounding_mode="floor")
-        sizes = torch.zeros_like(order[: self.num_groups]).scatter_add(0, group, is_first.long()).tolist()
-        taken = order[is_first.nonzero_static(size=sum(sizes)).squeeze(1)]
-        return coarse.select(taken, sizes)
+    def coarser(self, ratios: tuple[int, ...]) -> list[CoordinateMap]:
+        """The maps of the unique `floor(lattice / ratio)`, rows in the order of their keys; one wait for all ratios."""
+        divisors = _on_device(ratios, self.batch.device)[:, None, None]
+        lattice = self.lattice.div(divisors, rounding_mode="floor")  # [S, V, 3]
+        origin = (self.origin + MARGIN).div(divisors, rounding_mode="floor") - MARGIN  # [S, B, 3]
+        keys = _keys(lattice - origin.index_select(1, self.batch), self.batch, self.shape)  # [S, V]
+        order, is_first = first_of_each(keys.int() if self.num_cells < 2**31 else keys)
+        group = self.batch[order].div(self.group_size, rounding_mode="floor")
+        counts = torch.zeros_like(order[:, : self.num_groups]).scatter_add(1, group, is_first.long()).tolist()
+        maps = []
+        for s, (ratio, sizes) in enumerate(zip(ratios, counts, strict=True)):
+            taken = order[s][is_first[s].nonzero_static(size=sum(sizes)).squeeze(1)]
+            shape = tuple((cells - 2 * MARGIN - 1) // ratio + 2 + 2 * MARGIN for cells in self.shape)
+            box = (origin[s], shape, self.tensor_stride * ratio, self.group_size)
+            maps.append(CoordinateMap(lattice[s][taken], self.batch[taken], *box, sizes))
+        return maps
 
-    def select(self, rows: Tensor, voxels_of_groups: list[int] | None = None) -> CoordinateMap:
-        """The map of some of the rows `[V']`, in their order; of the groups' voxels as many as told."""
-        lattice, batch = self.lattice[rows], self.batch[rows]
+    def select(self, rows: Tensor) -> CoordinateMap:
+        """The map of some of the rows `[V']`, in their order."""
         box = (self.origin, self.shape, self.tensor_stride, self.group_size)
-        return CoordinateMap(lattice, batch, *box, voxels_of_groups)
+        return CoordinateMap(self.lattice[rows], self.batch[rows], *box)
 
     def find(self, keys: Tensor) -> Tensor:
-        """The row of each key `[...]`, or -1 where no voxel is: `[...]` int32.
+        """The row of each key `[...]`, or the number of rows where no voxel is: `[...]` int32.
 
         A table of all cells answers at once while the box is small; bisection does where it is not.
         """
         if self.num_cells <= MAX_TABLE_CELLS:
             if self._table is None:
-                self._table = torch.full((self.num_cells,), -1, dtype=torch.int32, device=keys.device)
+                self._table = torch.full((self.num_cells,), len(self), dtype=torch.int32, device=keys.device)
                 self._table[self.key_of(self.lattice, self.batch)] = torch.arange(
                     len(self), dtype=torch.int32, device=keys.device
                 )
@@ -183,7 +183,7 @@ class CoordinateMap:
             self._sorted = keys_in_order, rows_in_order.int()
         sorted_keys, rows = self._sorted
         place = torch.searchsorted(sorted_keys, keys).clamp_(max=len(self) - 1)
-        return torch.where(sorted_keys[place] == keys, rows[place], -1)
+        return torch.where(sorted_keys[place] == keys, rows[place], len(self))
 
 
 def _keys(cells: Tensor, batch: Tensor, shape: Tensor | tuple[int, int, int]) -> Tensor:
@@ -192,9 +192,15 @@ def _keys(cells: Tensor, batch: Tensor, shape: Tensor | tuple[int, int, int]) ->
     return ((batch * shape[0] + x) * shape[1] + y) * shape[2] + z
 
 
+@cache
+def _on_device(numbers: tuple[int, ...], device: torch.device) -> Tensor:
+    """`[S]` int32, copied to a device once."""
+    return torch.tensor(numbers, dtype=torch.int32, device=device)
+
+
 def first_of_each(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of `keys [V]` sorted by key, `[V]`, and which of them stand first among those of the same key."""
+    """The rows of `keys [..., V]` sorted by key, `[..., V]`, and which stand first among those of the same key."""
     keys_in_order, rows = keys.sort(stable=True)
     is_first = torch.ones_like(rows, dtype=torch.bool)
-    torch.ne(keys_in_order[1:], keys_in_order[:-1], out=is_first[1:])
+    torch.ne(keys_in_order[..., 1:], keys_in_order[..., :-1], out=is_first[..., 1:])
     return rows, is_first

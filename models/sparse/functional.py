@@ -1,8 +1,9 @@
 """What sparse layers do to features `[V, C]`, given the rows that meet (`KernelMap`) or belong together.
 
 The convolution is `out[u] = sum_d W_d^T x[u + d]` over the offsets d where a voxel is (Choy et al. 2019, eq. 3). Its
-three forms below give the same numbers and differ in what they are fast at. All gather rows again in the backward
-pass instead of keeping them, so that memory stays that of the features. Under autocast the matrix products run in
+three forms below give the same numbers and differ in what they are fast at: a GPU, which waits for launches and not
+for arithmetic, always takes the one with the fewest. All gather rows again in the backward pass instead of keeping
+them, so that memory stays that of the features. Under autocast the matrix products run in
 its precision; they are summed, and pooled, in that of the features. Gradients of gradients are refused.
 """
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.sparse.kernel_map import KernelMap, Pairs
+from models.sparse.launches import is_launch_bound
 
 SHORT_ROW = 4  # input channels up to which gathering all K offsets of a voxel beats K small products
 # One batched product of all K offsets beats K small ones if filling up the lists of pairs makes them no more than
@@ -22,11 +24,12 @@ SHORT_ROW = 4  # input channels up to which gathering all K offsets of a voxel b
 FULL_LISTS, BATCH_BYTES, SMALL_PRODUCT = 1.5, 2**23, 2**24
 GROUP_BYTES = 2**22  # of rows gathered at a time for the products of several offsets
 CHUNK_BYTES = 2**21  # of gathered rows at a time: they should stay in cache
+CHUNK_BYTES_OF_GPU = 2**30  # as few products as the memory allows: a GPU waits for launches
 
 
 def convolution(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
     """Generalised sparse convolution: features `[V_in, Cin]`, kernel `[K, Cin, Cout]` -> `[V_out, Cout]`."""
-    if features.shape[1] <= SHORT_ROW:
+    if features.shape[1] <= SHORT_ROW or is_launch_bound(features.device):
         form = _TableConvolution
     elif _one_product_is_best(kernel_map.pairs.counts, features.element_size(), *kernel.shape[1:]):
         form = _BatchedConvolution
@@ -174,46 +177,55 @@ def _gather_padded(features: Tensor, rows: Tensor) -> Tensor:
 
 
 class _TableConvolution(torch.autograd.Function):
-    """All K offsets of an output voxel gathered side by side, zeros where no voxel is: one matrix product."""
+    """All K offsets of a voxel gathered side by side, zeros where no voxel is: one matrix product, nothing scattered."""
 
     @staticmethod
     def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap, dtype: torch.dtype) -> Tensor:
         x, weights = features.to(dtype), kernel.to(dtype)
         ctx.save_for_backward(x, weights)
         ctx.kernel_map = kernel_map
-        output = features.new_empty(kernel_map.num_outputs, kernel.shape[2])
-        for part, _, columns in _columns(x, kernel_map):
-            _product_into(output[part], columns, weights.flatten(0, 1))
-        return output
+        return _gathered_product(x, kernel_map.rows, weights.flatten(0, 1), features.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weights = ctx.saved_tensors
         grad = grad_output.to(x.dtype)
-        grad_x = grad_output.new_zeros(len(x) + 1, x.shape[1]) if ctx.needs_input_grad[0] else None
-        grad_kernel = grad_output.new_zeros(weights.shape) if ctx.needs_input_grad[1] else None
-        for part, rows, columns in _columns(x, ctx.kernel_map):
-            if grad_x is not None:
-                grad_columns = torch.mm(grad[part], weights.flatten(0, 1).T)  # [V_part, K * Cin]
-                grad_x.index_add_(0, rows, grad_columns.view(-1, x.shape[1]).to(grad_x.dtype))
-            if grad_kernel is not None:
-                grad_kernel.flatten(0, 1).add_(torch.mm(columns.T, grad[part]))
-        return grad_x[1:] if grad_x is not None else None, grad_kernel, None, None
+        grad_x = grad_kernel = None
+        if ctx.needs_input_grad[0]:
+            transposed = weights.mT.flatten(0, 1)  # [K * Cout, Cin]
+            grad_x = _gathered_product(grad, ctx.kernel_map.rows_back, transposed, grad_output.dtype)
+        if ctx.needs_input_grad[1]:
+            for columns, part in _columns(x, ctx.kernel_map.rows, grad):
+                product = torch.mm(columns.T, part).to(grad_output.dtype)  # [K * Cin, Cout]
+                grad_kernel = product if grad_kernel is None else grad_kernel.add_(product)
+            grad_kernel = grad_kernel.view(weights.shape)
+        return grad_x, grad_kernel, None, None
 
 
-def _columns(features: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Parts of the outputs, each with the rows of its inputs `[V_part * K]` and their features `[V_part, K * Cin]`.
+def _gathered_product(x: Tensor, rows: Tensor, weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Features `[V, C]` at `rows [V', K]`, K side by side, times weights `[K * C, C']`: `[V', C']` of a type."""
+    output = x.new_empty(len(rows), weights.shape[1], dtype=dtype)
+    for columns, part in _columns(x, rows, output):
+        _product_into(part, columns, weights)
+    return output
 
-    Rows count from 1: row 0 of the padded features stands for "no voxel".
+
+def _columns(x: Tensor, rows: Tensor, beside: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Parts of the `rows [V', K]` of features `[V, C]`, gathered: `[V_part, K * C]`, with those of `beside [V', C']`.
+
+    Row V of the features stands for "no voxel": it is zero.
     """
-    padded = torch.cat([features.new_zeros(1, features.shape[1]), features])
-    width = len(kernel_map.offsets) * features.shape[1]
-    size = max(1, CHUNK_BYTES // (width * features.element_size()))
-    for start in range(0, kernel_map.num_outputs, size):
-        part = slice(start, start + size)
-        rows = kernel_map.table(part).flatten().long().add_(1)  # index_select is three times as fast with int64
-        yield part, rows, padded.index_select(0, rows).view(-1, width)
+    padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
+    width = rows.shape[1] * x.shape[1]
+    size = max(1, _chunk_bytes(x) // (width * x.element_size()))
+    parts = rows.flatten().split(size * rows.shape[1])
+    for part, of_beside in zip(parts, beside.split(size), strict=True):
+        yield padded.index_select(0, part).view(-1, width), of_beside
+
+
+def _chunk_bytes(x: Tensor) -> int:
+    return CHUNK_BYTES_OF_GPU if is_launch_bound(x.device) else CHUNK_BYTES
 
 
 class _AveragePool(torch.autograd.Function):
@@ -223,9 +235,9 @@ class _AveragePool(torch.autograd.Function):
     def forward(ctx, features: Tensor, kernel_map: KernelMap) -> Tensor:
         ctx.kernel_map = kernel_map
         exact = torch.promote_types(features.dtype, torch.float32)
-        total = features.new_zeros(kernel_map.num_outputs, features.shape[1], dtype=exact)
-        total.index_add_(0, kernel_map.parents, features.to(exact))
-        return total.div_(kernel_map.inputs_per_output[:, None]).to(features.dtype)
+        padded = torch.cat([features, features.new_zeros(1, features.shape[1])]).to(exact)
+        rows = padded.index_select(0, kernel_map.rows.flatten()).unflatten(0, kernel_map.rows.shape)  # [V_out, K, C]
+        return rows.sum(dim=1).div_(kernel_map.inputs_per_output[:, None]).to(features.dtype)
 
     @staticmethod
     @once_differentiable

@@ -14,29 +14,13 @@ class Membership(NamedTuple):
 
     members: 1 where a voxel belongs to a group, else 0, `[V, G]`; times a row for each group it gives each voxel its
     group's. average: the transposed, divided by the group's voxels, `[G, V]`; times features it gives their means.
-    count: voxels of each group, `[G]`.
+    count: voxels of each group, `[G]`. correction: count / (count - 1), `[G, 1]`.
     """
 
     members: Tensor
     average: Tensor
     count: Tensor
-
-    def in_turn(self, momentum: float, count: Tensor | None = None) -> tuple[float, Tensor, Tensor]:
-        """How a running mean and variance that follow one group after the other end: as a sum with fixed weights.
-
-        Each group g moves a running value r by `momentum * (s_g - r)`. The variance that is followed is unbiased.
-
-        Args:
-            count: values that each group's statistics are of, where these are more than here, `[G]`.
-
-        Returns:
-            the weight of the old value; those of the groups' means, and of their variances, `[G]`.
-        """
-        count = self.count if count is None else count
-        left = [(1 - momentum) ** n for n in range(len(count) + 1)]
-        of_turns = [momentum * n for n in reversed(left[:-1])]  # the last group counts most
-        weights = torch.tensor(of_turns, dtype=count.dtype, device=count.device)
-        return left[-1], weights, weights * count / (count - 1)
+    correction: Tensor
 
 
 class Groups:
@@ -54,7 +38,6 @@ class Groups:
         self._numbers = torch.arange(batch_size // group_size, device=batch.device)
         self._voxels = voxels
         self._membership: dict[torch.dtype, Membership] = {}
-        self._in_turn: dict[tuple[float, torch.dtype], tuple[float, Tensor, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -74,11 +57,6 @@ class Groups:
         if dtype not in self._membership:
             members = self._is_member.to(dtype)
             count = members.sum(dim=0)
-            self._membership[dtype] = Membership(members, members.T / count[:, None], count)
+            average, correction = members.T / count[:, None], (count / (count - 1))[:, None]
+            self._membership[dtype] = Membership(members, average, count, correction)
         return self._membership[dtype]
-
-    def in_turn(self, momentum: float, dtype: torch.dtype) -> tuple[float, Tensor, Tensor]:
-        """`Membership.in_turn`, computed once for all layers."""
-        if (momentum, dtype) not in self._in_turn:
-            self._in_turn[momentum, dtype] = self.membership(dtype).in_turn(momentum)
-        return self._in_turn[momentum, dtype]

@@ -88,6 +88,8 @@ class MinkowskiGlobalMaxPooling(nn.Module):
 class MinkowskiBatchNorm(nn.Module):
     """Batch normalisation over all voxels of each group of clouds, kept under `bn` as MinkowskiEngine does.
 
+    In training with several groups the running statistics follow when `SparseTensor.end_pass` is called.
+
     Raises:
         ValueError: from `forward` in training, for a group of a single voxel.
     """
@@ -102,7 +104,9 @@ class MinkowskiBatchNorm(nn.Module):
             return x.replace(self.bn(x.F))
         synchronised = isinstance(self.bn, SyncBatchNorm | nn.SyncBatchNorm)
         all_reduce = torch.distributed.all_reduce if synchronised else None
-        return x.replace(normalise_by_groups(x.F, voxels.groups, self.bn, all_reduce))
+        features, statistics = normalise_by_groups(x.F, voxels.groups, self.bn, all_reduce)
+        x.coordinate_manager.statistics.append(statistics)
+        return x.replace(features)
 
 
 class MinkowskiReLU(nn.Module):

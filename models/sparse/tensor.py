@@ -5,16 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.sparse.batch_norm import Statistics, update_running_statistics
 from models.sparse.coordinates import CoordinateMap
 from models.sparse.kernel_map import KernelMap
+from models.sparse.launches import is_launch_bound
 
 
 class CoordinateManager:
-    """Coordinate maps by tensor stride and kernel maps by geometry, each made once for all layers that need it."""
+    """Coordinate maps by tensor stride and kernel maps by geometry, each made once for all layers that need it.
 
-    def __init__(self, finest: CoordinateMap):
+    Args:
+        finest: the voxels themselves.
+        strides: of which it is known that layers need them.
+    """
+
+    def __init__(self, finest: CoordinateMap, strides: tuple[int, ...] = ()):
         self._maps = {finest.tensor_stride: finest}
+        # One after the other is less work, all at once is one wait for the device.
+        if strides and is_launch_bound(finest.batch.device):
+            self._maps |= {coarse.tensor_stride: coarse for coarse in finest.coarser(strides)}
         self._kernel_maps: dict[tuple[int, int, int], KernelMap] = {}
+        self.statistics: list[Statistics] = []  # what batch norms have seen in this pass
 
     def map(self, tensor_stride: int) -> CoordinateMap:
         return self._maps[tensor_stride]
@@ -23,7 +34,7 @@ class CoordinateManager:
         """The map `stride` times coarser than the one at `tensor_stride`."""
         coarse = tensor_stride * stride
         if coarse not in self._maps:
-            self._maps[coarse] = self._maps[tensor_stride].strided(stride)
+            (self._maps[coarse],) = self._maps[tensor_stride].coarser((stride,))
         return self._maps[coarse]
 
     def origin(self) -> CoordinateMap:
@@ -49,7 +60,8 @@ class SparseTensor:
 
     Made by a user from `features` and integer `coordinates`; of rows that share a voxel the first is kept, as
     MinkowskiEngine does. Every `group_size` clouds are a group of their own for batch normalisation; by default all
-    clouds are one. Layers make theirs from a manager and a tensor stride.
+    clouds are one. `strides` are the tensor strides that the layers will ask for, if they are known: a GPU then counts
+    the voxels at all of them at once. Layers make theirs from a manager and a tensor stride.
     """
 
     def __init__(
@@ -58,6 +70,7 @@ class SparseTensor:
         coordinates: Tensor | None = None,
         *,
         group_size: int | None = None,
+        strides: tuple[int, ...] = (),
         coordinate_manager: CoordinateManager | None = None,
         tensor_stride: int = 1,
     ):
@@ -68,7 +81,7 @@ class SparseTensor:
             finest, taken = CoordinateMap.from_coordinates(coordinates, group_size)
             if taken is not None:
                 features = features[taken]
-            coordinate_manager = CoordinateManager(finest)
+            coordinate_manager = CoordinateManager(finest, strides)
         self.F = features
         self.coordinate_manager = coordinate_manager
         self.tensor_stride = tensor_stride
@@ -88,6 +101,12 @@ class SparseTensor:
             coordinate_manager=self.coordinate_manager,
             tensor_stride=self.tensor_stride if tensor_stride is None else tensor_stride,
         )
+
+    def end_pass(self) -> None:
+        """Running statistics follow what batch norms have seen of several groups since the pass began."""
+        statistics, self.coordinate_manager.statistics = self.coordinate_manager.statistics, []
+        if statistics:
+            update_running_statistics(statistics)
 
     def __add__(self, other: SparseTensor) -> SparseTensor:
         assert self.coordinate_manager is other.coordinate_manager and self.tensor_stride == other.tensor_stride, (
