@@ -137,28 +137,33 @@ class CoordinateMap:
 
     def key_of(self, lattice: Tensor, batch: Tensor) -> Tensor:
         """Keys `[...]` of lattice points `[..., 3]` of the clouds `batch [...]`: int32 where they fit, else int64."""
-        keys = _keys(lattice - self.origin[batch], batch, self.shape)
-        return keys.int() if self.num_cells < 2**31 else keys
+        cells = lattice - self.origin.index_select(-2, batch)
+        return self._fitting(_along(cells, self.shape, start=batch))
 
     def key_step(self, offsets: Tensor) -> Tensor:
-        """What lattice `offsets [K, 3]` add to a key: `[K]`."""
-        return (offsets[:, 0] * self.shape[1] + offsets[:, 1]) * self.shape[2] + offsets[:, 2]
+        """What lattice `offsets [K, 3]` (int64) add to a key: `[K]`, of the same type."""
+        return self._fitting(_along(offsets, self.shape))
+
+    def _fitting(self, keys: Tensor) -> Tensor:
+        return keys.int() if self.num_cells < 2**31 else keys
 
     def coarser(self, ratios: tuple[int, ...]) -> list[CoordinateMap]:
         """The maps of the unique `floor(lattice / ratio)`, rows in the order of their keys; one wait for all ratios."""
         divisors = _on_device(ratios, self.batch.device)[:, None, None]
         lattice = self.lattice.div(divisors, rounding_mode="floor")  # [S, V, 3]
         origin = (self.origin + MARGIN).div(divisors, rounding_mode="floor") - MARGIN  # [S, B, 3]
-        keys = _keys(lattice - origin.index_select(1, self.batch), self.batch, self.shape)  # [S, V]
-        order, is_first = first_of_each(keys.int() if self.num_cells < 2**31 else keys)
+        cells = lattice - origin.index_select(1, self.batch)
+        order, is_first = first_of_each(self._fitting(_along(cells, self.shape, start=self.batch)))  # [S, V]
         group = self.batch[order].div(self.group_size, rounding_mode="floor")
         counts = torch.zeros_like(order[:, : self.num_groups]).scatter_add(1, group, is_first.long()).tolist()
+        totals = [sum(sizes) for sizes in counts]
+        at, place = is_first.nonzero_static(size=sum(totals)).unbind(1)  # of all maps, one after the other
+        taken = order[at, place]
+        lattices, batches = lattice[at, taken].split(totals), self.batch[taken].split(totals)
         maps = []
-        for s, (ratio, sizes) in enumerate(zip(ratios, counts, strict=True)):
-            taken = order[s][is_first[s].nonzero_static(size=sum(sizes)).squeeze(1)]
+        for ratio, *voxels, sizes in zip(ratios, lattices, batches, origin.unbind(), counts, strict=True):
             shape = tuple((cells - 2 * MARGIN - 1) // ratio + 2 + 2 * MARGIN for cells in self.shape)
-            box = (origin[s], shape, self.tensor_stride * ratio, self.group_size)
-            maps.append(CoordinateMap(lattice[s][taken], self.batch[taken], *box, sizes))
+            maps.append(CoordinateMap(*voxels, shape, self.tensor_stride * ratio, self.group_size, sizes))
         return maps
 
     def select(self, rows: Tensor) -> CoordinateMap:
@@ -173,10 +178,9 @@ class CoordinateMap:
         """
         if self.num_cells <= MAX_TABLE_CELLS:
             if self._table is None:
-                self._table = torch.full((self.num_cells,), len(self), dtype=torch.int32, device=keys.device)
-                self._table[self.key_of(self.lattice, self.batch)] = torch.arange(
-                    len(self), dtype=torch.int32, device=keys.device
-                )
+                rows = torch.arange(len(self), dtype=torch.int32, device=keys.device)
+                table = torch.full((self.num_cells,), len(self), dtype=torch.int32, device=keys.device)
+                self._table = table.scatter_(0, self.key_of(self.lattice, self.batch).long(), rows)
             return self._table.index_select(0, keys.flatten()).view(keys.shape)
         if self._sorted is None:
             keys_in_order, rows_in_order = self.key_of(self.lattice, self.batch).sort()
@@ -186,10 +190,17 @@ class CoordinateMap:
         return torch.where(sorted_keys[place] == keys, rows[place], len(self))
 
 
-def _keys(cells: Tensor, batch: Tensor, shape: Tensor | tuple[int, int, int]) -> Tensor:
+def _keys(cells: Tensor, batch: Tensor, shape: Tensor) -> Tensor:
     """Keys `[...]` of cells `[..., 3]` counted from the corners of their clouds' boxes."""
     x, y, z = cells.unbind(-1)
     return ((batch * shape[0] + x) * shape[1] + y) * shape[2] + z
+
+
+def _along(cells: Tensor, shape: tuple[int, int, int], start: Tensor | None = None) -> Tensor:
+    """The same, with the shape known to the host: fewer operations. Without `start` what offsets add to a key."""
+    x, y, z = cells.unbind(-1)
+    rows = x if start is None else torch.add(x, start, alpha=shape[0])
+    return torch.add(z, torch.add(y, rows, alpha=shape[1]), alpha=shape[2])
 
 
 @cache

@@ -58,7 +58,7 @@ class KernelMap:
     def _keys(self) -> tuple[Tensor, Tensor]:
         """Key of the input cell at the corner of every output voxel `[V_out]`, and what each offset adds `[K]`."""
         corner = self.source.key_of(self.target.lattice * self.ratio, self.target.batch)
-        return corner, self.source.key_step(self.offsets).to(corner.dtype)
+        return corner, self.source.key_step(self.offsets)
 
     @cached_property
     def rows(self) -> Tensor:
