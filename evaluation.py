@@ -19,6 +19,7 @@ from models.separation_net import Separation
 from utils.conditioning import Conditioning, format_conditioning
 from utils.distributed import from_main, gathered, is_main, share_buffers
 from utils.files import LONGEST_NAME, cut_bytes
+from utils.host import to_host
 from utils.metrics import Scores, score
 from utils.progress import Progress, say
 from utils.results import EvaluationTable, replacing_visuals
@@ -74,7 +75,7 @@ def separate_and_score(
     """
     model.eval()
     device = next(model.parameters()).device
-    table, shown = EvaluationTable(), {}
+    table, shown, losses = EvaluationTable(), {}, []
     num_logged = LOGGED_MIXTURES if options.tensorboard else 0
     progress = Progress(loader, "evaluation", options.disp_iter)
     for batch in progress:
@@ -83,21 +84,27 @@ def separate_and_score(
         estimates = model.apply_masks(result.spectrum, result.masks)  # [N, B, L']
         length = estimates.shape[-1]
         sources, mixture = batch.sources[..., :length], batch.mixture[..., :length]  # [N, B, L'], [B, L']
-        table.loss.add(result.loss.item(), len(batch))
+        losses.append((result.loss, len(batch)))
         scores = score(sources, estimates, mixture, options.bss_eval)
         if conditioning:
             look_into(conditioning, model, batch, result, estimates, scores)
+        views = None
         for b, draws in enumerate(batch.draws):
             index = batch.indices[b]
             table.add({"index": index, **describe(draws, options.audLen, options.audRate)}, scores[b])
             if index < max(options.num_vis, num_logged):
                 name = folder_name(index, draws)
-                one = show(model, batch, result, estimates, b, options.audRate)
+                views = views or to_host(views_of(model, batch, result, estimates))
+                one = show(batch, views, b, options.audRate)
                 if index < options.num_vis and is_main():
                     write_separation(visuals / name, one)
                 if index < num_logged or not is_main():
                     shown[name] = one
+    for loss, count in to_host(losses):
+        table.loss.add(loss.item(), count)
     table.left_out = loader.left_out
+    if conditioning:
+        conditioning.read()  # it may be sent to another process
     return table, shown, conditioning
 
 
@@ -144,10 +151,9 @@ def look_into(
     masks = model.fuse(torch.cat([result.vision_features, absent]), result.sound_features)
     left = model.apply_masks(result.spectrum, masks[-1:])[0]  # [B, L'], of the one that does not play
     conditioning.add_mixtures(scores, batch.sources[..., :length], estimates, batch.mixture[..., :length], left)
-    for n, features in enumerate(result.vision_features):  # [B, C]
-        draws = [mixture[n] for mixture in batch.draws]
-        clouds = [(draw.row.frames_path, draw.frames) for draw in draws]
-        conditioning.add_features(features, [draw.row.instrument for draw in draws], clouds)
+    draws = [mixture[n] for n in range(len(result.vision_features)) for mixture in batch.draws]  # [N * B]
+    clouds = [(draw.row.frames_path, draw.frames) for draw in draws]
+    conditioning.add_features(result.vision_features.flatten(0, 1), [draw.row.instrument for draw in draws], clouds)
 
 
 @torch.no_grad()
@@ -170,19 +176,38 @@ def class_means(model: SeparationNet, options: argparse.Namespace) -> dict[str, 
             settings = (options.voxel_size, bool(options.rgbs_feature), None, rng)
             clouds.append([load_voxels(row.frame_path(frame), *settings) for frame in frames])
         voxels = tuple(part.to(device) for part in collate_frames([clouds]))
-        means[instrument] = model.look(voxels, num_mixtures=len(rows))[0].mean(dim=0).cpu()
-    return means
+        means[instrument] = model.look(voxels, num_mixtures=len(rows))[0].mean(dim=0)
+    return to_host(means)
 
 
-def show(
-    model: SeparationNet, batch: Batch, result: Separation, estimates: torch.Tensor, b: int, rate_hz: int
-) -> Shown:
-    """What there is to hear and see of mixture b of a batch; estimates `[N, B, L']`."""
-    masks = result.masks[:, b, 0]  # [N, F', T]
+def views_of(
+    model: SeparationNet, batch: Batch, result: Separation, estimates: torch.Tensor
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What there is to hear and see of a batch; estimates `[N, B, L']`.
+
+    Returns:
+        waveforms: mixture `[B, L']`, sources and estimates `[N, B, L']`. pictures: magnitude and weight `[B, F', T]`,
+        targets and masks `[N, B, F', T]`.
+    """
+    masks = result.masks[:, :, 0]
     if model.binary_mask:
         masks = (masks > model.mask_thres).to(masks.dtype)
     length = estimates.shape[-1]
-    sounds = (batch.mixture[b, :length], batch.sources[:, b, :length], estimates[:, b])
-    pictures = (result.magnitude[b, 0], result.weight[b, 0] / result.weight[b].max(), result.targets[:, b, 0], masks)
+    sounds = [batch.mixture[:, :length], batch.sources[:, :, :length], estimates]
+    return sounds, [result.magnitude[:, 0], result.weight[:, 0], result.targets[:, :, 0], masks]
+
+
+def show(batch: Batch, views: tuple[list[torch.Tensor], list[torch.Tensor]], b: int, rate_hz: int) -> Shown:
+    """What there is to hear and see of mixture b of a batch, of whose `views_of` in main memory."""
+    (mixture, sources, estimates), (magnitude, weight, targets, masks) = views
+    parts = (
+        mixture[b],
+        sources[:, b],
+        estimates[:, b],
+        magnitude[b],
+        weight[b] / weight[b].max(),
+        targets[:, b],
+        masks[:, b],
+    )
     clouds = [[draw.row.frame_path(frame) for frame in draw.frames] for draw in batch.draws[b]]
-    return draw_separation(rate_hz, *(part.cpu().numpy() for part in (*sounds, *pictures)), clouds)
+    return draw_separation(rate_hz, *(part.numpy() for part in parts), clouds)

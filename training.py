@@ -6,8 +6,10 @@ import argparse
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from dataset.collate import Batch
 from dataset.loader import BatchLoader
@@ -17,7 +19,17 @@ from utils.errors import InputError
 from utils.optimizer import build_optimizer
 from utils.progress import Progress
 from utils.run_state import RunKeeper
+from utils.signals import Stopped
 from utils.tensorboard_log import TensorBoardLog
+
+
+class Taken(NamedTuple):
+    """A step that was taken: its batches, how many batches of the epoch are done with it, its loss and its mixtures."""
+
+    batches: list[Batch]
+    done: int
+    loss: Tensor
+    samples: int
 
 
 class Trainer:
@@ -43,6 +55,8 @@ class Trainer:
     def train_epoch(self, loader: BatchLoader, keeper: RunKeeper, log: TensorBoardLog) -> None:
         """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses.
 
+        The loss of an iteration is read while the next one runs, so that a GPU never waits for the host.
+
         Raises:
             InputError: the loss is NaN or infinite, or not one batch could be read.
         """
@@ -51,32 +65,51 @@ class Trainer:
         loader.set_epoch(state.epoch, start=state.iteration)
         label = f"epoch {state.epoch}/{options.num_epoch}"
         progress = Progress(loader, label, options.disp_iter, done=state.iteration)
-        for batches in groups(progress, options.accumulate):
-            iteration = (state.epoch - 1) * len(loader) + loader.done - 1
-            loss, samples = self.compute_gradients(batches)
-            if not math.isfinite(loss):
-                made_of = " ".join(dict.fromkeys(path for batch in batches for path in batch.paths()))
-                raise InputError(f"iteration {iteration}: the loss is {loss}; {keeper.last_good()}; samples: {made_of}")
-            self.step()
-            passed = loader.done - state.iteration
-            if happens(options.disp_iter, iteration, passed) or len(loader) < options.disp_iter:
-                rates = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
-                log.add(iteration, {"train/loss": loss, **rates})
-            state.add_batch(loss, samples, loader.done)
-            progress.note = f"loss {state.loss.value:.4f}"
-            if options.save_iter and happens(options.save_iter, iteration + 1, passed):
-                keeper.save()
+        done, unread = state.iteration, None
+
+        def read() -> None:
+            if unread:
+                self.record(unread, len(loader), keeper, log)
+                progress.note = f"loss {state.loss.value:.4f}"
+
+        try:
+            for batches in groups(progress, options.accumulate):
+                taken = Taken(batches, loader.done, *self.compute_gradients(batches))
+                self.step()
+                read()
+                unread = taken
+                since, done = taken.done - done, taken.done
+                if options.save_iter and happens(options.save_iter, (state.epoch - 1) * len(loader) + done, since):
+                    read()
+                    unread = None
+                    keeper.save()
+        except Stopped:
+            read()
+            raise
+        read()
         if not state.loss_count:
             raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
 
-    def compute_gradients(self, batches: list[Batch]) -> tuple[float, int]:
+    def record(self, taken: Taken, epoch_length: int, keeper: RunKeeper, log: TensorBoardLog) -> None:
+        """Counts the loss of a step that was taken; raises InputError if it is NaN or infinite."""
+        state, every = keeper.state, self.options.disp_iter
+        loss, iteration = total(taken.loss.item()), (state.epoch - 1) * epoch_length + taken.done - 1
+        if not math.isfinite(loss):
+            made_of = " ".join(dict.fromkeys(path for batch in taken.batches for path in batch.paths()))
+            raise InputError(f"iteration {iteration}: the loss is {loss}; {keeper.last_good()}; samples: {made_of}")
+        if happens(every, iteration, taken.done - state.iteration) or epoch_length < every:
+            rates = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
+            log.add(iteration, {"train/loss": loss, **rates})
+        state.add_batch(loss, taken.samples, taken.done)
+
+    def compute_gradients(self, batches: list[Batch]) -> tuple[Tensor, int]:
         """The gradients of the mean loss of all mixtures of all processes, in the parameters' `grad`.
 
         Args:
             batches: this process's, one or more; every process gives as many.
 
         Returns:
-            That loss, and how many mixtures there were.
+            This process's share of that loss, on its device, and how many mixtures all processes have.
         """
         self.optimizer.zero_grad(set_to_none=True)
         samples = int(total(sum(map(len, batches))))
@@ -88,7 +121,7 @@ class Trainer:
                 losses.append(loss.detach())
                 loss = loss * world_size()  # of gradients the processes take the mean
                 (loss if self.scaler is None else self.scaler.scale(loss)).backward()
-        return total(torch.stack(losses).sum().item()), samples
+        return torch.stack(losses).sum(), samples
 
     def step(self) -> None:
         """Changes the weights by their gradients; half precision leaves out a step whose gradients overflowed."""

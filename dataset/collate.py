@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,13 +17,12 @@ from dataset.music import Cloud, Sample, SourceDraw
 class Batch:
     """B mixtures of N sources with K frames each.
 
-    mixture: `[B, L]`. sources: `[N, B, L]`. clouds: of all sources, coordinates `[V, 4]` int32, the first column
-    `(n * K + k) * B + b`, and features `[V, 3]`; or, of samples with labels, these alone: `[N * B]` int64. indices:
-    `[B]` numbers in the epoch. draws: what each mixture was made of. absent: as `clouds`, but of one instrument that
-    does not play; or None.
+    sources: `[N, B, L]`, whose sum is the `mixture`. clouds: of all sources, coordinates `[V, 4]` int32, the first
+    column `(n * K + k) * B + b`, and features `[V, 3]`; or, of samples with labels, these alone: `[N * B]` int64.
+    indices: `[B]` numbers in the epoch. draws: what each mixture was made of. absent: as `clouds`, but of one
+    instrument that does not play; or None.
     """
 
-    mixture: Tensor
     sources: Tensor
     clouds: tuple[Tensor, ...]
     indices: list[int]
@@ -31,6 +31,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @cached_property
+    def mixture(self) -> Tensor:
+        """`[B, L]`, on the device of the sources."""
+        return self.sources.sum(dim=0)
 
     def paths(self) -> list[str]:
         """The recordings and clouds that were read for it."""
@@ -49,7 +54,6 @@ class Batch:
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
             self,
-            mixture=change(self.mixture),
             sources=change(self.sources),
             clouds=tuple(map(change, self.clouds)),
             absent=None if self.absent is None else tuple(map(change, self.absent)),
@@ -61,7 +65,6 @@ def collate(samples: list[Sample]) -> Batch:
     sources = torch.from_numpy(np.stack([sample.waves for sample in samples], axis=1))  # [N, B, L]
     playing, seen = len(sources), len(samples[0].labels or samples[0].clouds)
     return Batch(
-        mixture=sources.sum(dim=0),
         sources=sources,
         clouds=collate_seen(samples, range(playing)),
         absent=collate_seen(samples, range(playing, seen)) if seen > playing else None,

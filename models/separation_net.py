@@ -105,14 +105,14 @@ class SeparationNet(nn.Module):
         Raises:
             ValueError: a cloud without voxels, or clouds of another number of sources than there are waveforms.
         """
-        spectrum = stft(mixture, self.stft_frame, self.stft_hop)  # [B, F, T]
-        magnitude = self.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
-        weight = loss_weight(magnitude, self.weighted_loss)  # [B, 1, F', T]
-
-        heard = self.listen(magnitude)  # [B, C, F', T]
+        # The host waits for numbers of the clouds, so these come first: the device has nothing else to finish yet.
         seen = self.look(clouds, len(mixture))  # [N, B, C]
         if sources is not None and len(seen) != len(sources):
             raise ValueError(f"clouds of {len(seen)} sources, but waveforms of {len(sources)}")
+        spectrum = stft(mixture, self.stft_frame, self.stft_hop)  # [B, F, T]
+        magnitude = self.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
+        weight = loss_weight(magnitude, self.weighted_loss)  # [B, 1, F', T]
+        heard = self.listen(magnitude)  # [B, C, F', T]
         masks = self.fuse(seen, heard)  # [N, B, 1, F', T]
 
         result = Separation(spectrum, magnitude, weight, heard, seen, masks)

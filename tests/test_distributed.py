@@ -64,7 +64,7 @@ def test_gradients_of_two_processes(tree, frames):
     trainer.model.train()
     loss, samples = trainer.compute_gradients([batch["all"]])
     two = torch.load(tree / "two.pth")
-    assert samples == two["samples"] == 4 and two["loss"] == pytest.approx(loss, abs=1e-9)
+    assert samples == two["samples"] == 4 and two["loss"] == pytest.approx(loss.item(), abs=1e-9)
     for name, parameter in trainer.model.named_parameters():
         scale = parameter.grad.abs().max()
         assert scale > 0 and (two["gradients"][name] - parameter.grad).abs().max() <= 1e-8 * scale, name
@@ -105,6 +105,7 @@ def work_gradients(batch_path, output, frames):
     trainer.model.train()
     batch = torch.load(batch_path, weights_only=False)[str(distributed.rank())]
     loss, samples = trainer.compute_gradients([batch])
+    loss = distributed.total(loss.item())
     if distributed.is_main():
         content = {
             "loss": loss,

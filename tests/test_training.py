@@ -64,7 +64,7 @@ def test_accumulated_batches_are_one_batch(samples, device):
         trainer.model.double().eval()
         loss, count = trainer.compute_gradients([doubled(collate(batch)) for batch in part])
         assert count == 6
-        found.append((loss, gradients(trainer)))
+        found.append((loss.item(), gradients(trainer)))
     for loss, grads in found[:-1]:
         assert loss == pytest.approx(found[-1][0], rel=1e-12) and differ(grads, found[-1][1]) < 1e-9
 
@@ -97,7 +97,7 @@ def test_half_precision_of_the_sound_net(samples, device, amp):
     losses = []
     for trainer in trainers:
         trainer.model.train()
-        losses.append(trainer.compute_gradients([batch])[0])
+        losses.append(trainer.compute_gradients([batch])[0].item())
     assert losses[1] == pytest.approx(losses[0], rel=5e-3) and losses[1] != losses[0]
     on_device = batch.to(device)
     with torch.no_grad():
@@ -236,7 +236,7 @@ def test_channels_last(samples, device):
         weight = next(p for p in trainer.model.sound.parameters() if p.ndim == 4 and p.shape[1] > 1)
         assert weight.is_contiguous(memory_format=torch.channels_last) == (choice == "yes")
         trainer.model.train()
-        found.append((trainer.compute_gradients([collate(samples)])[0], gradients(trainer)))
+        found.append((trainer.compute_gradients([collate(samples)])[0].item(), gradients(trainer)))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6) and differ(found[0][1], found[1][1]) < 1e-3
 
 
@@ -247,7 +247,7 @@ def test_a_compiled_sound_net(samples, device):
         trainer = trainer_of(device, "--compile", choice, "--ngf", "2")
         trainer.model.train()
         assert (trainer.model.sound._compiled_call_impl is None) == (choice == "0")
-        found.append((trainer.compute_gradients([collate(samples)])[0], gradients(trainer)))
+        found.append((trainer.compute_gradients([collate(samples)])[0].item(), gradients(trainer)))
     assert list(trainer.model.state_dict()) == list(trainer_of(device, "--ngf", "2").model.state_dict())
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-5) and differ(found[0][1], found[1][1]) < 1e-3
 

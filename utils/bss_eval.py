@@ -8,6 +8,7 @@ and interference); the rest are artifacts. No permutation: estimate n is compare
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -33,12 +34,25 @@ def fast_bss_eval(sources: Tensor, estimates: Tensor, others: Tensor) -> tuple[T
     Returns:
         SDR, SIR and SAR of the estimates, each `[B, N]`, and SDR of the others `[B, N, M]`, in dB.
     """
+    *found, failed = quick_bss_eval(sources, estimates, others)
+    for b in failed.nonzero().flatten().tolist():
+        for numbers, careful in zip(found, _bss_eval(sources[[b]], estimates[[b]], others[[b]], _solve), strict=False):
+            numbers[b] = careful[0]
+    return tuple(found)
+
+
+def quick_bss_eval(sources: Tensor, estimates: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What `fast_bss_eval` computes, without ever waiting for a GPU, and for which mixtures it failed, `[B]` bool.
+
+    Those are mixtures whose Gram matrix is not positive definite; `fast_bss_eval` solves them in another way.
+    """
     parts = zip(*(waves.split(AT_ONCE[waves.device.type]) for waves in (sources, estimates, others)), strict=True)
-    sdr, sir, sar, sdr_others = map(torch.cat, zip(*(_bss_eval(*part) for part in parts), strict=True))
-    return sdr, sir, sar, sdr_others
+    found = map(torch.cat, zip(*(_bss_eval(*part, _cholesky_solve) for part in parts), strict=True))
+    sdr, sir, sar, sdr_others, failed = found
+    return sdr, sir, sar, sdr_others, failed
 
 
-def _bss_eval(sources: Tensor, estimates: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _bss_eval(sources: Tensor, estimates: Tensor, others: Tensor, solve: Callable) -> tuple[Tensor, ...]:
     n = sources.shape[1]
     n_fft = next_fast_len(sources.shape[2] + TAPS - 1, real=True)  # holds a filtered source: nothing wraps around
     spectra = torch.fft.rfft(sources, n_fft)  # [B, N, F]
@@ -51,7 +65,8 @@ def _bss_eval(sources: Tensor, estimates: Tensor, others: Tensor) -> tuple[Tenso
     own_gram = gram.diagonal(dim1=1, dim2=3).movedim(-1, 1)  # [B, N, 512, 512]
     estimate_inner = inner.diagonal(dim1=1, dim2=2).mT.unsqueeze(2)  # [B, N, 1, 512]
     own_inner = torch.cat([estimate_inner, inner[:, :, n:]], dim=2)  # [B, N, 1 + M, 512]
-    taps = _solve(own_gram, own_inner.mT).mT  # [B, N, 1 + M, 512]
+    taps, info = solve(own_gram, own_inner.mT)
+    taps, failed = taps.mT, info.any(dim=1)  # [B, N, 1 + M, 512], [B]
     filtered = torch.fft.rfft(taps, n_fft) * spectra.unsqueeze(2)  # [B, N, 1 + M, F]
     target, target_others = filtered[:, :, 0], filtered[:, :, 1:]  # [B, N, F], [B, N, M, F]
 
@@ -59,14 +74,15 @@ def _bss_eval(sources: Tensor, estimates: Tensor, others: Tensor) -> tuple[Tenso
     explained = target  # [B, N, F]
     if n > 1:
         all_inner = inner[:, :, :n].mT.flatten(1, 2)  # [B, N * 512, N], a column for each estimate
-        taps = _solve(gram.flatten(3, 4).flatten(1, 2), all_inner).mT.unflatten(2, (n, TAPS))  # [B, N, N, 512]
+        taps, info = solve(gram.flatten(3, 4).flatten(1, 2), all_inner)
+        taps, failed = taps.mT.unflatten(2, (n, TAPS)), failed | info.bool()  # [B, N, N, 512], [B]
         explained = (torch.fft.rfft(taps, n_fft) * spectra.unsqueeze(1)).sum(dim=2)
 
     # energies of differences, not differences of energies: these lose the digits of a nearly perfect estimate
     sdr = _energy_ratio_db(target, estimates - target, n_fft)
     sir = _energy_ratio_db(target, explained - target, n_fft)
     sar = _energy_ratio_db(explained, estimates - explained, n_fft)
-    return sdr, sir, sar, _energy_ratio_db(target_others, others - target_others, n_fft)
+    return sdr, sir, sar, _energy_ratio_db(target_others, others - target_others, n_fft), failed
 
 
 def _correlate(a: Tensor, b: Tensor, n_fft: int) -> Tensor:
@@ -80,8 +96,8 @@ def _toeplitz(correlation: Tensor) -> Tensor:
     return correlation.flip(-1).unfold(-1, TAPS, 1).transpose(2, 3).flip(2)
 
 
-def _solve(gram: Tensor, inner: Tensor) -> Tensor:
-    """Solves `gram [..., K, K] x = inner [..., K, J]`.
+def _solve(gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
+    """Solves `gram [..., K, K] x = inner [..., K, J]`, which never fails: zeros `[...]`.
 
     By Cholesky's method; where rounding has made a Gram matrix indefinite by LU, as mir_eval does; where it is
     singular by least squares.
@@ -91,7 +107,7 @@ def _solve(gram: Tensor, inner: Tensor) -> Tensor:
         x[at], singular = torch.linalg.solve_ex(gram[at], inner[at])
         if singular:
             x[at] = torch.linalg.lstsq(gram[at].cpu(), inner[at].cpu(), driver="gelsd").solution.to(x)
-    return x
+    return x, torch.zeros_like(info)
 
 
 def _cholesky_solve(gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,14 +14,18 @@ from torch import nn
 
 from utils.errors import InputError
 from utils.files import replacing
+from utils.host import to_host
 
 
 def save(content: dict, path: str | Path) -> None:
     """Writes a dictionary of tensors and plain values; an older file stays whole until the new one is.
 
+    Tensors of a GPU are written as those of main memory: the file can be read without `map_location` anywhere.
+
     Raises:
         WriteError: the disk is full, or the folder cannot be written.
     """
+    content = to_host(content)
     with replacing(path) as temporary:
         try:
             with open(temporary, "wb") as file:

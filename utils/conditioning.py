@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.host import to_host
 from utils.metrics import Scores, score, si_sdr
 
 SILENCE = 1e-12  # energy
@@ -28,6 +29,8 @@ class Conditioning:
         self.class_means = class_means
         self.values: dict[str, list[float]] = defaultdict(list)
         self.named: dict[tuple, tuple[str, str]] = {}  # cloud -> its instrument, and that of the nearest mean
+        self.unread: list[tuple] = []  # of mixtures
+        self.unseen: list[tuple] = []  # of clouds
 
     def add_mixtures(
         self, scores: list[Scores | None], sources: Tensor, estimates: Tensor, mixture: Tensor, absent: Tensor
@@ -39,29 +42,38 @@ class Conditioning:
             absent: what is separated for an instrument that does not play, `[B, L]`.
         """
         exchanged = score(sources, estimates.roll(1, dims=0), mixture)
-        for b, (own, other) in enumerate(zip(scores, exchanged, strict=True)):
-            if own is None:
-                continue
-            self.values["sdr"].append(float(own.sdr.mean()))
-            self.values["sdr_exchanged"].append(float(other.sdr.mean()))
-            own_db = torch.stack([si_sdr(source, estimates[:, b]) for source in sources[:, b]])  # [source, estimate]
-            follows = own_db.argmax(dim=0).cpu() == torch.arange(len(sources))
-            self.values["follows"] += follows.float().tolist()
-            self.values["energy_present_db"].append(_energy_db(estimates[:, b], mixture[b]).mean().item())
-            self.values["energy_absent_db"].append(_energy_db(absent[b], mixture[b]).item())
+        own_db = torch.stack([si_sdr(source, estimates) for source in sources])  # [source, estimate, B]
+        follows = own_db.argmax(dim=0) == torch.arange(len(sources), device=sources.device)[:, None]  # [N, B]
+        energies = _energy_db(estimates, mixture).mean(dim=0), _energy_db(absent, mixture)  # [B], [B]
+        self.unread.append((scores, exchanged, follows, *energies))
 
     def add_features(self, features: Tensor, instruments: list[str], clouds: list[tuple]) -> None:
-        """Adds features `[B, C]` of clouds of known instruments; a cloud that came before counts no more."""
-        if self.class_means is None:
-            return
-        names = list(self.class_means)
-        means = torch.stack(list(self.class_means.values()))  # [instruments, C]
-        nearest = torch.cdist(features.cpu(), means).argmin(dim=1)
-        for cloud, instrument, number in zip(clouds, instruments, nearest.tolist(), strict=True):
-            self.named.setdefault(cloud, (instrument, names[number]))
+        """Adds features `[B, C]` of clouds of known instruments; each cloud is counted once."""
+        if self.class_means is not None:
+            self.unseen.append((features, instruments, clouds))
+
+    def read(self) -> None:
+        """Evaluates what was added; until then it lies on the device, and the host does not wait for it."""
+        for scores, exchanged, follows, present_db, absent_db in to_host(self.unread):
+            for b, (own, other) in enumerate(zip(scores, exchanged, strict=True)):
+                if own is None:
+                    continue
+                self.values["sdr"].append(float(own.sdr.mean()))
+                self.values["sdr_exchanged"].append(float(other.sdr.mean()))
+                self.values["follows"] += follows[:, b].float().tolist()
+                self.values["energy_present_db"].append(present_db[b].item())
+                self.values["energy_absent_db"].append(absent_db[b].item())
+        names = list(self.class_means or ())
+        for features, instruments, clouds in to_host(self.unseen):
+            means = torch.stack(list(self.class_means.values()))  # [instruments, C]
+            nearest = torch.cdist(features, means).argmin(dim=1)
+            for cloud, instrument, number in zip(clouds, instruments, nearest.tolist(), strict=True):
+                self.named.setdefault(cloud, (instrument, names[number]))
+        self.unread, self.unseen = [], []
 
     def merge(self, other: Conditioning) -> None:
-        """Adds what was collected in another process."""
+        """Adds what was collected, and read, in another process."""
+        self.read()
         for name, values in other.values.items():
             self.values[name] += values
         self.named = {**other.named, **self.named}
@@ -71,6 +83,7 @@ class Conditioning:
 
         The scores are None where no mixture could be scored, `recognition` where it was left out.
         """
+        self.read()
         means = {name: float(np.mean(values)) for name, values in self.values.items() if values}
         names = ("sdr", "sdr_exchanged", "follows", "energy_present_db", "energy_absent_db")
         content: dict = {name: means.get(name) for name in names} | {"n": len(self.values["sdr"]), "recognition": None}

@@ -20,6 +20,7 @@ from utils import checkpoint
 from utils.distributed import main_only
 from utils.errors import InputError
 from utils.files import write_json
+from utils.host import to_host
 from utils.meters import Mean
 from utils.progress import say
 from utils.results import is_empty, new_history, plot_history, record
@@ -115,8 +116,12 @@ class RunKeeper:
             "format": FORMAT,
             "options": self.options,
             "state": asdict(self.state),
-            "nets": {name: net.state_dict() for name, net in self.nets.items()},
-            "optimizer": self.optimizer.state_dict(),
+            **to_host(
+                {
+                    "nets": {name: net.state_dict() for name, net in self.nets.items()},
+                    "optimizer": self.optimizer.state_dict(),
+                }
+            ),
             "scaler": self.scaler.state_dict() if self.scaler else {},
             "random": random_state(),
         }

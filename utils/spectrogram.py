@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ def stft(wave: Tensor, n_fft: int, hop: int) -> Tensor:
 
     Periodic Hann window of n_fft samples, frames centred on multiples of hop, ends reflected (librosa <= 0.9).
     """
-    window = torch.hann_window(n_fft, device=wave.device, dtype=wave.dtype)
+    window = _window(n_fft, wave.device, wave.dtype)
     flat = wave.reshape(-1, wave.shape[-1])
     spectrum = torch.stft(flat, n_fft, hop, window=window, pad_mode="reflect", return_complex=True)
     return spectrum.reshape(*wave.shape[:-1], *spectrum.shape[-2:])
@@ -26,9 +28,16 @@ def istft(spectrum: Tensor, n_fft: int, hop: int, length: int | None = None) -> 
     The last frame reaches n_fft // 2 samples beyond its centre, far enough for every `length` that `stft` makes T
     frames of.
     """
-    window = torch.hann_window(n_fft, device=spectrum.device, dtype=spectrum.real.dtype)
+    window = _window(n_fft, spectrum.device, spectrum.real.dtype)
     wave = torch.istft(spectrum.reshape(-1, *spectrum.shape[-2:]), n_fft, hop, window=window, length=length)
     return wave.reshape(*spectrum.shape[:-2], wave.shape[-1])
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _window(n_fft: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """`[n_fft]`, made once."""
+    return torch.hann_window(n_fft, device=device, dtype=dtype)
 
 
 LOG_BINS = 256
@@ -40,8 +49,7 @@ def warp(magnitude: Tensor) -> Tensor:
 
     The grid of Sound-of-Pixels: over v in -1..1, `y = (21^((v + 1) / 2) - 11) / 10`.
     """
-    v = torch.linspace(-1, 1, LOG_BINS, dtype=torch.float64)
-    return _resample_frequency(magnitude, (WARP_BASE ** ((v + 1) / 2) - 11) / 10)
+    return _resample_frequency(magnitude, _warped_grid, LOG_BINS)
 
 
 def unwarp(mask: Tensor, num_bins: int, padding: str = "zeros") -> Tensor:
@@ -50,12 +58,27 @@ def unwarp(mask: Tensor, num_bins: int, padding: str = "zeros") -> Tensor:
     Over v in -1..1, `y = 2 ln(10 v + 11) / ln(21) - 1`: the inverse of the grid of `warp`. The outermost frames and
     bins lie half outside; with padding `border` they keep the value they have at the edge.
     """
-    v = torch.linspace(-1, 1, num_bins, dtype=torch.float64)
-    return _resample_frequency(mask, 2 * torch.log(10 * v + 11) / math.log(WARP_BASE) - 1, padding)
+    return _resample_frequency(mask, _unwarped_grid, num_bins, padding)
 
 
-def _resample_frequency(x: Tensor, y: Tensor, padding: str = "zeros") -> Tensor:
-    batch, _, _, frames = x.shape
-    grid_x = torch.linspace(-1, 1, frames, dtype=torch.float64)
-    grid = torch.stack(torch.meshgrid(grid_x, y, indexing="xy"), dim=-1).to(x)  # [F', T, 2]
-    return F.grid_sample(x, grid.expand(batch, -1, -1, -1), padding_mode=padding, align_corners=False)
+def _warped_grid(v: Tensor) -> Tensor:
+    return (WARP_BASE ** ((v + 1) / 2) - 11) / 10
+
+
+def _unwarped_grid(v: Tensor) -> Tensor:
+    return 2 * torch.log(10 * v + 11) / math.log(WARP_BASE) - 1
+
+
+def _resample_frequency(x: Tensor, to: Callable[[Tensor], Tensor], num_bins: int, padding: str = "zeros") -> Tensor:
+    grid = _grid(to, num_bins, x.shape[-1], x.device, x.dtype)
+    return F.grid_sample(x, grid.expand(len(x), -1, -1, -1), padding_mode=padding, align_corners=False)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _grid(
+    to: Callable[[Tensor], Tensor], num_bins: int, frames: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Where to read `num_bins` bins of `frames` frames, `[num_bins, frames, 2]`; made, and copied to a device, once."""
+    time, v = (torch.linspace(-1, 1, count, dtype=torch.float64) for count in (frames, num_bins))
+    return torch.stack(torch.meshgrid(time, to(v), indexing="xy"), dim=-1).to(device, dtype)

@@ -57,7 +57,7 @@ def normalise_by_groups(
     if all_reduce is not None:
         count = membership.count.clone()
         all_reduce(count)
-        correction = (count / (count - 1))[:, None]
+        correction = count / (count - 1)
         merge = partial(_merge, share=membership.count / count, all_reduce=all_reduce)
     with torch.autocast(x.device.type, enabled=False):
         members, average = membership.members, membership.average
@@ -99,8 +99,8 @@ def update_running_statistics(seen: list[Statistics]) -> None:
 
 
 def _merge(means: Tensor, share: Tensor, all_reduce: AllReduce) -> Tensor:
-    """Means over this process's voxels `[..., G, C]`, its share of all `[G]` -> over those of all processes."""
-    means = means * share[:, None]
+    """Means over this process's voxels `[..., G, C]`, its share of all `[G, 1]` -> over those of all processes."""
+    means = means * share
     all_reduce(means)
     return means
 

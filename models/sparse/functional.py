@@ -177,7 +177,7 @@ def _gather_padded(features: Tensor, rows: Tensor) -> Tensor:
 
 
 class _TableConvolution(torch.autograd.Function):
-    """All K offsets of a voxel gathered side by side, zeros where no voxel is: one matrix product, nothing scattered."""
+    """All K offsets of a voxel gathered side by side, zeros where no voxel is: one product, nothing scattered."""
 
     @staticmethod
     def forward(ctx, features: Tensor, kernel: Tensor, kernel_map: KernelMap, dtype: torch.dtype) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ class Membership(NamedTuple):
 
     members: 1 where a voxel belongs to a group, else 0, `[V, G]`; times a row for each group it gives each voxel its
     group's. average: the transposed, divided by the group's voxels, `[G, V]`; times features it gives their means.
-    count: voxels of each group, `[G]`. correction: count / (count - 1), `[G, 1]`.
+    count: voxels of each group, `[G, 1]`. correction: count / (count - 1), `[G, 1]`.
     """
 
     members: Tensor
@@ -35,7 +35,7 @@ class Groups:
 
     def __init__(self, batch: Tensor, batch_size: int, group_size: int, voxels: list[int] | None = None):
         self.batch, self.group_size = batch, group_size
-        self._numbers = torch.arange(batch_size // group_size, device=batch.device)
+        self._numbers = _numbers(batch_size // group_size, batch.device)
         self._voxels = voxels
         self._membership: dict[torch.dtype, Membership] = {}
 
@@ -56,7 +56,12 @@ class Groups:
         """The matrices for features of this type."""
         if dtype not in self._membership:
             members = self._is_member.to(dtype)
-            count = members.sum(dim=0)
-            average, correction = members.T / count[:, None], (count / (count - 1))[:, None]
-            self._membership[dtype] = Membership(members, average, count, correction)
+            count = members.sum(dim=0)[:, None]
+            self._membership[dtype] = Membership(members, members.T / count, count, count / (count - 1))
         return self._membership[dtype]
+
+
+@cache
+def _numbers(count: int, device: torch.device) -> Tensor:
+    """`[count]` int64, made once."""
+    return torch.arange(count, device=device)

@@ -65,7 +65,7 @@ class KernelMap:
         """The input row that each output meets at each offset, V_in where it meets none: `[V_out, K]` int."""
         corner, step = self._keys
         rows = self.source.find(corner[:, None] + step)
-        return rows.long() if rows.device.type == "cpu" else rows  # index_select is three times as fast with int64 there
+        return rows.long() if rows.device.type == "cpu" else rows  # index_select there: three times as fast with int64
 
     @cached_property
     def rows_back(self) -> Tensor:

@@ -293,7 +293,9 @@ def tensor(data, *args, device=None, requires_grad: bool = False, **kwargs) -> t
 
 def stand_ins() -> list[tuple[object, str, object]]:
     """(object, attribute, what says there that a GPU is present)."""
-    about = types.SimpleNamespace(name="make-believe", major=9, minor=0, total_memory=80 * 2**30, multi_processor_count=132)
+    about = types.SimpleNamespace(
+        name="make-believe", major=9, minor=0, total_memory=80 * 2**30, multi_processor_count=132
+    )
     state = torch.zeros(16, dtype=torch.uint8)
     nothing, zero, true = (lambda *a, **k: None), (lambda *a, **k: 0), (lambda *a, **k: True)
     of_cuda = {

@@ -24,7 +24,18 @@ LAUNCHES = {
 # Operations that only look at a tensor in another way, or that allocate.
 VIEWS = {
     *("view", "_unsafe_view", "reshape", "_reshape_alias", "as_strided", "expand", "select", "slice", "narrow"),
-    *("split", "split_with_sizes", "unsafe_split", "chunk", "unbind", "t", "transpose", "permute", "movedim", "swapaxes"),
+    *(
+        "split",
+        "split_with_sizes",
+        "unsafe_split",
+        "chunk",
+        "unbind",
+        "t",
+        "transpose",
+        "permute",
+        "movedim",
+        "swapaxes",
+    ),
     *("unsqueeze", "squeeze", "detach", "alias", "diagonal", "unfold", "view_as_real", "view_as_complex", "lift_fresh"),
     *("real", "imag", "conj", "_conj", "resolve_conj", "resolve_neg", "set_", "empty", "empty_like", "empty_strided"),
     *("new_empty", "new_empty_strided", "_local_scalar_dense", "is_pinned"),
