@@ -20,7 +20,7 @@ from utils.conditioning import Conditioning, format_conditioning
 from utils.distributed import from_main, gathered, is_main, share_buffers
 from utils.files import LONGEST_NAME, cut_bytes
 from utils.host import to_host
-from utils.metrics import Scores, score
+from utils.metrics import score
 from utils.progress import Progress, say
 from utils.results import EvaluationTable, replacing_visuals
 from utils.seeding import generator
@@ -81,13 +81,21 @@ def separate_and_score(
     for batch in progress:
         batch = batch.to(device)
         result = model(batch.mixture, batch.clouds, batch.sources)
-        estimates = model.apply_masks(result.spectrum, result.masks)  # [N, B, L']
+        masks = result.masks
+        if conditioning:
+            masks = torch.cat([masks, mask_of_absent(model, batch, result)])
+        estimates = model.apply_masks(result.spectrum, masks)  # [N, B, L'], or [N + 1, B, L']
+        estimates, left = estimates[: len(result.masks)], estimates[-1]
         length = estimates.shape[-1]
         sources, mixture = batch.sources[..., :length], batch.mixture[..., :length]  # [N, B, L'], [B, L']
         losses.append((result.loss, len(batch)))
         scores = score(sources, estimates, mixture, options.bss_eval)
         if conditioning:
-            look_into(conditioning, model, batch, result, estimates, scores)
+            conditioning.add_mixtures(scores, sources, estimates, mixture, left)
+            draws = [mixture[n] for n in range(len(sources)) for mixture in batch.draws]  # [N * B]
+            clouds = [(draw.row.frames_path, draw.frames) for draw in draws]
+            features = result.vision_features.flatten(0, 1)  # [N * B, C]
+            conditioning.add_features(features, [draw.row.instrument for draw in draws], clouds)
         views = None
         for b, draws in enumerate(batch.draws):
             index = batch.indices[b]
@@ -137,23 +145,10 @@ def joined_shares(
     return table, {name: shown[name] for name in logged}, conditioning
 
 
-def look_into(
-    conditioning: Conditioning,
-    model: SeparationNet,
-    batch: Batch,
-    result: Separation,
-    estimates: torch.Tensor,
-    scores: list[Scores | None],
-) -> None:
-    """Adds a batch to the report on conditioning: estimates `[N, B, L']` and their scores."""
-    length = estimates.shape[-1]
+def mask_of_absent(model: SeparationNet, batch: Batch, result: Separation) -> torch.Tensor:
+    """What the model separates for musicians who do not play in a batch's mixtures, `[1, B, 1, F', T]`."""
     absent = model.look(batch.absent, len(batch))  # [1, B, C]
-    masks = model.fuse(torch.cat([result.vision_features, absent]), result.sound_features)
-    left = model.apply_masks(result.spectrum, masks[-1:])[0]  # [B, L'], of the one that does not play
-    conditioning.add_mixtures(scores, batch.sources[..., :length], estimates, batch.mixture[..., :length], left)
-    draws = [mixture[n] for n in range(len(result.vision_features)) for mixture in batch.draws]  # [N * B]
-    clouds = [(draw.row.frames_path, draw.frames) for draw in draws]
-    conditioning.add_features(result.vision_features.flatten(0, 1), [draw.row.instrument for draw in draws], clouds)
+    return model.fuse(torch.cat([result.vision_features, absent]), result.sound_features)[-1:]
 
 
 @torch.no_grad()
@@ -200,14 +195,7 @@ def views_of(
 def show(batch: Batch, views: tuple[list[torch.Tensor], list[torch.Tensor]], b: int, rate_hz: int) -> Shown:
     """What there is to hear and see of mixture b of a batch, of whose `views_of` in main memory."""
     (mixture, sources, estimates), (magnitude, weight, targets, masks) = views
-    parts = (
-        mixture[b],
-        sources[:, b],
-        estimates[:, b],
-        magnitude[b],
-        weight[b] / weight[b].max(),
-        targets[:, b],
-        masks[:, b],
-    )
+    sounds = mixture[b], sources[:, b], estimates[:, b]
+    pictures = magnitude[b], weight[b] / weight[b].max(), targets[:, b], masks[:, b]
     clouds = [[draw.row.frame_path(frame) for frame in draw.frames] for draw in batch.draws[b]]
-    return draw_separation(rate_hz, *(part.numpy() for part in parts), clouds)
+    return draw_separation(rate_hz, *(part.numpy() for part in (*sounds, *pictures)), clouds)

@@ -156,8 +156,10 @@ def dispatch(func, args: tuple, kwargs: dict) -> object:
     inner_args, inner_kwargs = tree_unflatten([unwrapped(value) for value in everything], form)
     if inner_kwargs.get("device") is not None:
         inner_kwargs = {**inner_kwargs, "device": torch.device("cpu")}
-    inner_kwargs.pop("pin_memory", None)
+    page_locked = inner_kwargs.pop("pin_memory", None)
     result = compute(func, name, inner_args, inner_kwargs)
+    if page_locked:
+        return pinned(result)
     LEDGER.launch(name, tensors_of((inner_args, inner_kwargs)) + tensors_of(result), inner_args, result)
     written_to = {id(tensor.inner): tensor for tensor in on_gpu}
     if torch.Tag.inplace_view in func.tags:  # the wrapper has the shape of what it wraps
