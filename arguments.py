@@ -15,6 +15,7 @@ from utils.errors import InputError
 from utils.files import read_json
 from utils.metrics import BSS_EVAL
 from utils.options import ArgumentParser, real, switch, whole
+from utils.precision import TF32
 from utils.progress import say
 from utils.spectrogram import LOG_BINS
 
@@ -217,6 +218,18 @@ def _add_cost_options(group: argparse._ArgumentGroup) -> None:
         default="auto",
         choices=list(CHANNELS_LAST),
         help="yes: the U-Net with channels innermost in memory; auto: on a CPU, and on a GPU with --amp",
+    )
+    add(
+        "--tf32",
+        default="auto",
+        choices=list(TF32),
+        help="TF32 on a GPU, three digits of single precision; auto: in training, and not in evaluation",
+    )
+    add(
+        "--deterministic",
+        type=switch,
+        default=0,
+        help="1: the same bits every time on one GPU model, at the cost of speed; a CPU gives them anyway",
     )
     add("--compile", type=switch, default=0, help="1: the U-Net through torch.compile")
     add(

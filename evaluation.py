@@ -21,6 +21,7 @@ from utils.distributed import from_main, gathered, is_main, share_buffers
 from utils.files import LONGEST_NAME, cut_bytes
 from utils.host import to_host
 from utils.metrics import score
+from utils.precision import computing
 from utils.progress import Progress, say
 from utils.results import EvaluationTable, replacing_visuals
 from utils.seeding import generator
@@ -44,7 +45,7 @@ def evaluate(
         Their summary, and the mixtures to log: name -> what there is to hear and see of it; in the first process alone.
     """
     share_buffers(model)
-    with replacing_visuals(run) as visuals:
+    with replacing_visuals(run) as visuals, computing("eval", options.tf32):
         means = class_means(model, options) if options.conditioning_report and not options.instruments else None
         conditioning = Conditioning(means) if options.conditioning_report else None
         shares = gathered(separate_and_score(model, loader, visuals, options, conditioning))

@@ -9,7 +9,6 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import os
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -47,6 +46,8 @@ from utils.files import remove_leftovers
 from utils.launch import launch
 from utils.lock import locked
 from utils.optimizer import set_learning_rates
+from utils.parallel import usable_cores
+from utils.precision import prepare_cublas
 from utils.progress import Progress, say
 from utils.results import format_summary, remove_results, write_config
 from utils.run_state import RunKeeper, RunState, best_epoch, finish_outputs, note_lists, read_last
@@ -80,6 +81,8 @@ def obey(stop: StopSignals) -> int | None:
         check_devices(options, device)
         return launch(__file__, sys.argv[1:], options.num_gpus)
     seed_everything(options.seed)
+    if options.deterministic:
+        prepare_cublas()
     with joined(device.type):
         options.num_gpus = world_size()
         run = find_run(options)
@@ -272,7 +275,7 @@ def build_loader(
         seed=options.seed,
         shuffle=training,
         period=len(rows),
-        workers=min(options.workers, os.cpu_count() or 1),
+        workers=min(options.workers, usable_cores()),
         pin_memory=device.type == "cuda",
         smallest=2 if training else 1,  # clouds of a source and frame, which batch normalisation sees together
         skipped=skipped,

@@ -22,6 +22,7 @@ NETS = ("sound", "vision", "synthesizer")
 MAY_CHANGE = {
     *("id", "mode", "ckpt", "overwrite", "resume", "save_iter", "skip_bad_samples", "num_epoch"),
     *("device", "num_gpus", "sparse_backend", "workers", "cache", "channels_last", "compile", "grad_checkpoint"),
+    *("tf32", "deterministic"),
     *("frameRate", "disp_iter", "num_vis", "tensorboard", "bss_eval", "conditioning_report"),
 }
 

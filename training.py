@@ -17,6 +17,7 @@ from models import SeparationNet
 from utils.distributed import replicate, synchronise_batch_norm, total, world_size
 from utils.errors import InputError
 from utils.optimizer import build_optimizer
+from utils.precision import computing
 from utils.progress import Progress
 from utils.run_state import RunKeeper
 from utils.signals import Stopped
@@ -55,12 +56,17 @@ class Trainer:
     def train_epoch(self, loader: BatchLoader, keeper: RunKeeper, log: TensorBoardLog) -> None:
         """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses.
 
-        The loss of an iteration is read while the next one runs, so that a GPU never waits for the host.
-
         Raises:
             InputError: the loss is NaN or infinite, or not one batch could be read.
         """
         self.model.train()
+        with computing("train", self.options.tf32, bool(self.options.deterministic)):
+            self._take_steps(loader, keeper, log)
+        if not keeper.state.loss_count:
+            raise InputError(f"epoch {keeper.state.epoch}: not one batch of {self.options.list_train} could be read")
+
+    def _take_steps(self, loader: BatchLoader, keeper: RunKeeper, log: TensorBoardLog) -> None:
+        """The steps of an epoch; the loss of each is read while the next one runs: no GPU waits for the host."""
         state, options = keeper.state, self.options
         loader.set_epoch(state.epoch, start=state.iteration)
         label = f"epoch {state.epoch}/{options.num_epoch}"
@@ -87,8 +93,6 @@ class Trainer:
             read()
             raise
         read()
-        if not state.loss_count:
-            raise InputError(f"epoch {state.epoch}: not one batch of {options.list_train} could be read")
 
     def record(self, taken: Taken, epoch_length: int, keeper: RunKeeper, log: TensorBoardLog) -> None:
         """Counts the loss of a step that was taken; raises InputError if it is NaN or infinite."""

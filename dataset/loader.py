@@ -113,6 +113,7 @@ class BatchLoader:
             num_workers=workers,
             collate_fn=_CollateReadable(collate_fn, smallest),
             worker_init_fn=leave_to_parent,
+            persistent_workers=shuffle and workers > 0,  # an epoch begins without waiting for processes to start
             pin_memory=pin_memory,
             generator=torch.Generator(),  # its draws seed workers; ours need none, the global one stays put
         )

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from models.upsampling import Doubling
+
 
 class Unet(nn.Module):
     """Log spectrogram `[B, 1, F, T]` -> features `[B, C, F, T]`; F and T must be multiples of 2^num_downs.
@@ -69,7 +71,7 @@ class UnetBlock(nn.Module):
         below = inner_channels if submodule is None else 2 * inner_channels  # the deeper level's skip
         up = [
             nn.ReLU(),
-            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+            Doubling(),
             nn.Conv2d(below, out_channels, kernel_size=3, padding=1, bias=outermost),
         ]
         if not outermost:

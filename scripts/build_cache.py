@@ -14,7 +14,6 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from dataset.cache import Cache
 from dataset.index import IndexRow, read_index
 from utils.errors import InputError, WriteError, run_command
 from utils.options import ArgumentParser, switch, whole
-from utils.parallel import mapper
+from utils.parallel import mapper, usable_cores
 from utils.progress import Progress, say
 
 
@@ -104,7 +103,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--clouds", type=switch, default=1, help="1: all frames too; 0: recordings alone (default: 1)")
     add("--workers", type=whole(0), default=0, help="processes; 0 takes all cores (default: 0)")
     options = parser.parse_args()
-    options.workers = options.workers or os.cpu_count() or 1
+    options.workers = options.workers or usable_cores()
     return options
 
 

@@ -16,7 +16,6 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import os
 import sys
 from dataclasses import asdict
 from itertools import groupby
@@ -29,6 +28,7 @@ from dataset.findings import ERRORS, WARNINGS, Finding
 from utils.errors import InputError, run_command
 from utils.files import write_json
 from utils.options import ArgumentParser, real, whole
+from utils.parallel import usable_cores
 from utils.progress import say
 
 
@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--most", type=whole(0), default=20, help="lines for the findings of one kind (default: 20)")
     add("--json", type=Path, help="file for the table and all findings")
     options = parser.parse_args()
-    options.workers = options.workers or os.cpu_count() or 1
+    options.workers = options.workers or usable_cores()
     lists = {name: getattr(options, f"list_{name}") for name in ("train", "val", "test")}
     options.lists = {name: path for name, path in lists.items() if path}
     if not options.lists:

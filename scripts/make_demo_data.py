@@ -18,7 +18,6 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
 import argparse
 import json
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -33,6 +32,7 @@ from demo_data import plan
 
 from utils.errors import InputError, run_command
 from utils.options import ArgumentParser, real, whole
+from utils.parallel import usable_cores
 
 VERSION = 1  # raise it when the same arguments would give other bytes
 STAMP = "demo_data.json"  # written last: its presence says that the set is whole
@@ -78,7 +78,7 @@ def make_demo_data(recipe: plan.Recipe, output: Path, workers: int, overwrite: b
     with tqdm(
         total=sum(len(plan.files(recipe, job)) for job in jobs), unit="file", desc="demo data", disable=None
     ) as bar:
-        for written, size in _results(recipe, output, jobs, workers or os.cpu_count() or 1):
+        for written, size in _results(recipe, output, jobs, workers or usable_cores()):
             file_count, byte_count = file_count + written, byte_count + size
             bar.update(written)
     unfinished.replace(stamp)

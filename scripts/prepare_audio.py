@@ -29,7 +29,7 @@ from utils.errors import InputError, WriteError, run_command
 from utils.files import LONGEST_NAME, remove_leftovers
 from utils.lock import locked
 from utils.options import ArgumentParser, whole
-from utils.parallel import mapper
+from utils.parallel import mapper, usable_cores
 from utils.progress import Progress, say
 
 
@@ -129,7 +129,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--format", choices=FORMATS, default="flac", help="of the files written (default: flac)")
     add("--workers", type=whole(0), default=0, help="processes; 0 takes all cores (default: 0)")
     options = parser.parse_args()
-    options.workers = options.workers or os.cpu_count() or 1
+    options.workers = options.workers or usable_cores()
     return options
 
 

@@ -15,7 +15,6 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
 
 import argparse
 import math
-import os
 import sys
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from utils.lock import locked
 from utils.meters import Mean
 from utils.optimizer import choose_optimizer, choose_schedule
 from utils.options import ArgumentParser, check_unchanged, real, switch, whole
+from utils.parallel import usable_cores
 from utils.progress import Progress, say
 from utils.results import describe_run, is_empty
 from utils.run_state import RunKeeper, RunState, read_last
@@ -126,7 +126,7 @@ def train_epoch(
     loader.set_epoch(state.epoch, start=state.iteration)
     progress = Progress(loader, f"pretraining {state.epoch}/{options.num_epoch}", done=state.iteration)
     for batch in progress:
-        coordinates, features, labels = (part.to(device) for part in batch)
+        coordinates, features, labels = (part.to(device, non_blocking=True) for part in batch)
         optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(net(coordinates, features), labels)
         loss.backward()
@@ -152,7 +152,7 @@ def evaluate(net: SparseResNet18Classifier, loader: BatchLoader, num_classes: in
     device, loss = next(net.parameters()).device, Mean()
     right, count = torch.zeros(2, num_classes)
     for batch in Progress(loader, "test"):
-        coordinates, features, labels = (part.to(device) for part in batch)
+        coordinates, features, labels = (part.to(device, non_blocking=True) for part in batch)
         logits = net(coordinates, features)  # [B, classes]
         loss.add(F.cross_entropy(logits, labels).item(), len(labels))
         is_right = (logits.argmax(dim=1) == labels).float().cpu()
@@ -207,7 +207,8 @@ def build_loader(options: argparse.Namespace, part: str, stop: StopSignals) -> B
         batch_size=options.batch_size,
         seed=options.seed,
         shuffle=part == "train",
-        workers=min(options.workers, os.cpu_count() or 1),
+        workers=min(options.workers, usable_cores()),
+        pin_memory=choose_device(options.device).type == "cuda",
         collate_fn=collate_labelled,
         check=stop.check,
     )

@@ -21,6 +21,7 @@ from run_folder import run_options
 from separation.level import training_gain
 from separation.stream import Source, StemStream, Waveform
 from utils.errors import InputError
+from utils.precision import computing
 from utils.spectrogram import istft, stft
 
 Cloud = tuple[np.ndarray, np.ndarray | None]  # points [P, 3] in metres, Y up; colours [P, 3], or None
@@ -86,6 +87,7 @@ class Separator:
         separate_window = partial(self.separate_window, seen=self.look(clouds), gain=self.gain(source), soft=soft)
         return StemStream(source, separate_window, self.options.audLen, self.options.audRate)
 
+    @computing("eval")
     @torch.inference_mode()
     def look(self, clouds: Sequence[Seen]) -> Tensor:
         """Vision features `[N, 1, C]` of the clouds of N sources; raises InputError as `separate`."""
@@ -137,6 +139,7 @@ class Separator:
         """The factor that brings a recording to the level of the mixtures the model was trained on."""
         return training_gain(self.net, source, self.options.audLen, self.options.audRate)
 
+    @computing("eval")
     @torch.inference_mode()
     def separate_window(self, mixture: np.ndarray, seen: Tensor, gain: float, soft: bool) -> np.ndarray:
         """One window of the model: `[channels, L]` at audRate, seen `[N, 1, C]` -> `[N, channels, L]`.

@@ -12,6 +12,13 @@ from contextlib import contextmanager
 CHUNK = 16  # items handed to a process at a time
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def mapper(workers: int, chunk: int = CHUNK) -> Iterator[Callable]:
     """Yields a `map` over `workers` processes, results in the items' order; one alone works in place.
