@@ -147,7 +147,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         "--sparse_backend",
         default="auto",
         choices=list(BACKENDS),
-        help="engine of the vision net; auto: MinkowskiEngine where it is installed and faster, else the built-in one",
+        help="engine of the vision net; auto: on a GPU the fastest of those that are installed, else the built-in one",
     )
     add("--ckpt", default="./ckpt", help="folder that holds a folder for every run")
     add("--overwrite", type=switch, default=0, help="1: train into a folder that already holds a run")

@@ -1,4 +1,5 @@
-"""Which sparse engine runs the vision net: the built-in one or MinkowskiEngine. Both have the same interface.
+"""Which sparse engine runs the vision net: the built-in one, in plain PyTorch or with Triton's kernels, or
+MinkowskiEngine. All have the same interface.
 
 Run as a module (`python -m models.backend`) it checks that MinkowskiEngine works and agrees with the built-in engine.
 """
@@ -18,7 +19,7 @@ from models import sparse
 from models.minkowski_net import SparseResNet18
 from utils.errors import InputError
 
-BACKENDS = ("auto", "builtin", "minkowski")
+BACKENDS = ("auto", "builtin", "triton", "minkowski")
 RACE_CLOUDS, RACE_VOXELS = 8, 4000
 
 
@@ -35,22 +36,38 @@ def import_minkowski() -> ModuleType | None:
     return MinkowskiEngine
 
 
+def import_triton() -> ModuleType | None:
+    """The built-in engine with Triton's kernels, or None where Triton is not installed."""
+    try:
+        from models import sparse_triton
+    except ImportError:
+        return None
+    return sparse_triton
+
+
 def supports(engine: ModuleType, device: torch.device) -> bool:
     """Whether MinkowskiEngine was built for this kind of device."""
     return device.type == "cpu" or (device.type == "cuda" and engine.is_cuda_available())
 
 
 def choose_engine(name: str, device: torch.device) -> ModuleType:
-    """The engine for `auto`, `builtin` or `minkowski` on a device.
+    """The engine for one of BACKENDS on a device.
 
-    `auto` takes MinkowskiEngine only on a GPU it was built for, and only if it wins a race there: on a CPU the
-    built-in engine is the faster one (`scripts/benchmark.py sparse`).
+    `auto` takes what wins a race on a GPU, of those that run there. On a CPU the built-in engine is the fastest
+    (`scripts/benchmark.py sparse`).
 
     Raises:
-        InputError: MinkowskiEngine is asked for, but missing or not built for the device.
+        InputError: an engine is asked for that is missing, or that does not run on the device.
     """
-    if name == "builtin":
+    if name == "builtin" or (name == "auto" and device.type != "cuda"):
         return sparse
+    if name == "triton":
+        if device.type != "cuda":
+            raise InputError(f"--sparse_backend triton: it is for cuda, not for {device.type}; leave it at auto")
+        triton = import_triton()
+        if triton is None:
+            raise InputError("--sparse_backend triton: not installed; it comes with PyTorch's builds for CUDA on Linux")
+        return triton
     minkowski = import_minkowski()
     if name == "minkowski":
         if minkowski is None:
@@ -58,14 +75,14 @@ def choose_engine(name: str, device: torch.device) -> ModuleType:
         if not supports(minkowski, device):
             raise InputError(f"--sparse_backend minkowski: the installed build does not run on {device.type}")
         return minkowski
-    if device.type != "cuda" or minkowski is None or not supports(minkowski, device):
-        return sparse
-    return min((sparse, minkowski), key=lambda engine: race(engine, device))
+    engines = [sparse, import_triton(), minkowski if minkowski and supports(minkowski, device) else None]
+    return min(filter(None, engines), key=lambda engine: race(engine, device))
 
 
 def engine_name(engine: ModuleType) -> str:
-    """`builtin` or `minkowski`."""
-    return "builtin" if engine is sparse else "minkowski"
+    """`builtin`, `triton` or `minkowski`."""
+    names = {"models.sparse": "builtin", "models.sparse_triton": "triton"}
+    return names.get(engine.__name__, "minkowski")
 
 
 def race(engine: ModuleType, device: torch.device) -> float:

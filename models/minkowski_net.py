@@ -105,8 +105,8 @@ class SparseResNet18(nn.Module):
         The result, the gradients and the running statistics are those of a pass for each group, one after the other;
         MinkowskiEngine, which has no groups, does run these.
         """
-        if self.sparse_tensor is sparse.SparseTensor:
-            x = sparse.SparseTensor(features, coordinates, group_size=group_size, strides=STRIDES)
+        if issubclass(self.sparse_tensor, sparse.SparseTensor):
+            x = self.sparse_tensor(features, coordinates, group_size=group_size, strides=STRIDES)
             seen = self._look(x)
             x.end_pass()
             return seen

@@ -47,11 +47,8 @@ def normalise_by_groups(
     Raises:
         ValueError: a group of a single voxel, whose variance is not defined.
     """
-    if all_reduce is None and min(groups.voxels) < 2:
-        raise ValueError(
-            "Expected more than 1 value per channel when training, got a single voxel in group "
-            f"{groups.voxels.index(min(groups.voxels))} of {len(groups)}, {groups.group_size} cloud(s) each"
-        )
+    if all_reduce is None:
+        check_groups(groups)
     membership, merge = groups.membership(x.dtype), None
     correction = membership.correction
     if all_reduce is not None:
@@ -73,6 +70,15 @@ def normalise_by_groups(
             normal.mul_(members @ scale)
         output = _Normalise.apply(x, norm.weight, norm.bias, normal, scale, membership, merge)
     return output, Statistics(norm, mean, variance, correction)
+
+
+def check_groups(groups: Groups) -> None:
+    """Raises ValueError for a group of a single voxel, whose variance is not defined."""
+    if min(groups.voxels) < 2:
+        raise ValueError(
+            "Expected more than 1 value per channel when training, got a single voxel in group "
+            f"{groups.voxels.index(min(groups.voxels))} of {len(groups)}, {groups.group_size} cloud(s) each"
+        )
 
 
 @torch.no_grad()

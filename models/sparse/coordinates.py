@@ -20,12 +20,14 @@ import torch
 from torch import Tensor
 
 from models.sparse.groups import Groups
+from models.sparse.launches import is_launch_bound
 
 MARGIN = 5  # cells kept free around every cloud: enough for kernels up to 5^3 at any stride up to 4
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 MAX_COORDINATE = 2**29  # a cloud then spans less than 2**31 voxels: what is computed of coordinates fits int32
 MAX_CELLS = 2**62
 MAX_TABLE_CELLS = 2**25  # a larger box is searched by bisection: 128 MiB of table at most
+MAX_TABLE_CELLS_OF_GPU = 2**28  # 1 GiB: the clouds of a large batch
 
 
 class CoordinateMap:
@@ -39,6 +41,9 @@ class CoordinateMap:
         tensor_stride: the spacing of the lattice, in units of the finest voxel.
         group_size: clouds of a group, of which there are B / group_size.
         voxels_of_groups: how many voxels each group has, where it is known already.
+
+    Attributes:
+        table: the row of each cell, or the number of rows, `[cells]` int32; None until it is needed.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class CoordinateMap:
         self.lattice, self.batch, self.origin, self.shape = lattice, batch, origin, shape
         self.tensor_stride, self.group_size = tensor_stride, group_size
         self._voxels_of_groups = voxels_of_groups
-        self._table: Tensor | None = None
+        self.table: Tensor | None = None
         self._sorted: tuple[Tensor, Tensor] | None = None
 
     @classmethod
@@ -132,6 +137,11 @@ class CoordinateMap:
         """Cells of all boxes: keys count from 0 to here."""
         return self.batch_size * self.shape[0] * self.shape[1] * self.shape[2]
 
+    @property
+    def fits_table(self) -> bool:
+        """Whether a table of all cells, which answers at once, is small enough to be kept."""
+        return self.num_cells <= (MAX_TABLE_CELLS_OF_GPU if is_launch_bound(self.batch.device) else MAX_TABLE_CELLS)
+
     def __len__(self) -> int:
         return len(self.batch)
 
@@ -176,12 +186,12 @@ class CoordinateMap:
 
         A table of all cells answers at once while the box is small; bisection does where it is not.
         """
-        if self.num_cells <= MAX_TABLE_CELLS:
-            if self._table is None:
+        if self.fits_table:
+            if self.table is None:
                 rows = torch.arange(len(self), dtype=torch.int32, device=keys.device)
                 table = torch.full((self.num_cells,), len(self), dtype=torch.int32, device=keys.device)
-                self._table = table.scatter_(0, self.key_of(self.lattice, self.batch).long(), rows)
-            return self._table.index_select(0, keys.flatten()).view(keys.shape)
+                self.table = table.scatter_(0, self.key_of(self.lattice, self.batch).long(), rows)
+            return self.table.index_select(0, keys.flatten()).view(keys.shape)
         if self._sorted is None:
             keys_in_order, rows_in_order = self.key_of(self.lattice, self.batch).sort()
             self._sorted = keys_in_order, rows_in_order.int()

@@ -29,13 +29,16 @@ CHUNK_BYTES_OF_GPU = 2**30  # as few products as the memory allows: a GPU waits 
 
 def convolution(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
     """Generalised sparse convolution: features `[V_in, Cin]`, kernel `[K, Cin, Cout]` -> `[V_out, Cout]`."""
+    dtype, kernels = _product_dtype(features), kernel_map.kernels
+    if kernels and features.dtype != torch.float64:
+        return kernels.convolve(features, kernel, kernel_map, dtype)
     if features.shape[1] <= SHORT_ROW or is_launch_bound(features.device):
         form = _TableConvolution
     elif _one_product_is_best(kernel_map.pairs.counts, features.element_size(), *kernel.shape[1:]):
         form = _BatchedConvolution
     else:
         form = _PairConvolution
-    return form.apply(features, kernel, kernel_map, _product_dtype(features))
+    return form.apply(features, kernel, kernel_map, dtype)
 
 
 def _one_product_is_best(counts: list[int], element_bytes: int, channels_in: int, channels_out: int) -> bool:

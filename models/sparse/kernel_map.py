@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import cache, cached_property
 from itertools import accumulate
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -34,12 +35,19 @@ class KernelMap:
     Layers with the same geometry share one map. It is held in the form that a layer asks for: rows for every offset,
     or pairs of those that meet.
 
+    Args:
+        source, target: coordinate maps.
+        kernel_size: offsets along each axis.
+        kernels: a package of kernels that take the place of PyTorch's operations, as `models.sparse_triton`.
+
     Raises:
         ValueError: a kernel that reaches farther than the margin around the clouds.
     """
 
-    def __init__(self, source: CoordinateMap, target: CoordinateMap, kernel_size: int):
-        self.source, self.target = source, target
+    def __init__(
+        self, source: CoordinateMap, target: CoordinateMap, kernel_size: int, kernels: ModuleType | None = None
+    ):
+        self.source, self.target, self.kernel_size, self.kernels = source, target, kernel_size, kernels
         self.ratio = target.tensor_stride // source.tensor_stride
         # A target cell lies up to ratio - 1 source cells below its voxels; offsets reach down from it, and up.
         down, up = (kernel_size // 2, kernel_size // 2) if kernel_size % 2 else (0, kernel_size - 1)
@@ -63,6 +71,8 @@ class KernelMap:
     @cached_property
     def rows(self) -> Tensor:
         """The input row that each output meets at each offset, V_in where it meets none: `[V_out, K]` int."""
+        if self.kernels and self.source.fits_table:
+            return self.kernels.find_rows(self.source, self.target, self.kernel_size)
         corner, step = self._keys
         rows = self.source.find(corner[:, None] + step)
         return rows.long() if rows.device.type == "cpu" else rows  # index_select there: three times as fast with int64
@@ -73,6 +83,8 @@ class KernelMap:
         if self.identity is not None:
             return self.rows.flip(1)  # what u meets at d meets u at -d
         rows = self.rows
+        if self.kernels:
+            return self.kernels.turn_rows(rows.int(), len(self.source))
         outputs = torch.arange(self.num_outputs, dtype=rows.dtype, device=rows.device)[:, None]
         back = rows.new_full((len(self.source) + 1, rows.shape[1]), self.num_outputs)
         return back.scatter_(0, rows.long(), outputs.expand_as(rows))[:-1]  # the last row takes those that meet none

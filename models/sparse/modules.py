@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.sparse import functional
-from models.sparse.batch_norm import normalise_by_groups
+from models.sparse.batch_norm import check_groups, normalise_by_groups
 from models.sparse.tensor import SparseTensor
 from utils.sync_batch_norm import SyncBatchNorm
 
@@ -103,6 +103,10 @@ class MinkowskiBatchNorm(nn.Module):
         if not self.training or voxels.num_groups == 1:
             return x.replace(self.bn(x.F))
         synchronised = isinstance(self.bn, SyncBatchNorm | nn.SyncBatchNorm)
+        kernels = x.coordinate_manager.kernels
+        if kernels and not synchronised and x.F.dtype == torch.float32:
+            check_groups(voxels.groups)
+            return x.replace(kernels.batch_norm(x.F, voxels.groups, self.bn))
         all_reduce = torch.distributed.all_reduce if synchronised else None
         features, statistics = normalise_by_groups(x.F, voxels.groups, self.bn, all_reduce)
         x.coordinate_manager.statistics.append(statistics)

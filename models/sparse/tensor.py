@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -17,9 +19,11 @@ class CoordinateManager:
     Args:
         finest: the voxels themselves.
         strides: of which it is known that layers need them.
+        kernels: see `KernelMap`.
     """
 
-    def __init__(self, finest: CoordinateMap, strides: tuple[int, ...] = ()):
+    def __init__(self, finest: CoordinateMap, strides: tuple[int, ...] = (), kernels: ModuleType | None = None):
+        self.kernels = kernels
         self._maps = {finest.tensor_stride: finest}
         # One after the other is less work, all at once is one wait for the device.
         if strides and is_launch_bound(finest.batch.device):
@@ -51,7 +55,7 @@ class CoordinateManager:
         geometry = (tensor_stride, stride, kernel_size)
         if geometry not in self._kernel_maps:
             target = self.strided(tensor_stride, stride)
-            self._kernel_maps[geometry] = KernelMap(self._maps[tensor_stride], target, kernel_size)
+            self._kernel_maps[geometry] = KernelMap(self._maps[tensor_stride], target, kernel_size, self.kernels)
         return self._kernel_maps[geometry]
 
 
@@ -63,6 +67,8 @@ class SparseTensor:
     clouds are one. `strides` are the tensor strides that the layers will ask for, if they are known: a GPU then counts
     the voxels at all of them at once. Layers make theirs from a manager and a tensor stride.
     """
+
+    kernels: ModuleType | None = None  # instead of PyTorch's operations
 
     def __init__(
         self,
@@ -81,7 +87,7 @@ class SparseTensor:
             finest, taken = CoordinateMap.from_coordinates(coordinates, group_size)
             if taken is not None:
                 features = features[taken]
-            coordinate_manager = CoordinateManager(finest, strides)
+            coordinate_manager = CoordinateManager(finest, strides, self.kernels)
         self.F = features
         self.coordinate_manager = coordinate_manager
         self.tensor_stride = tensor_stride
@@ -96,7 +102,7 @@ class SparseTensor:
 
     def replace(self, features: Tensor, tensor_stride: int | None = None) -> SparseTensor:
         """The same geometry (or, with `tensor_stride`, the one at that stride) with other features."""
-        return SparseTensor(
+        return type(self)(
             features,
             coordinate_manager=self.coordinate_manager,
             tensor_stride=self.tensor_stride if tensor_stride is None else tensor_stride,

@@ -11,7 +11,7 @@ if "fake_gpu.device" not in sys.modules:
 
 import torch
 from conftest import training_mixtures
-from fake_gpu.device import LEDGER
+from fake_gpu.device import LEDGER, unwrapped
 
 from arguments import parse_arguments
 from dataset.collate import collate
@@ -78,6 +78,31 @@ def test_launches_of_the_vision_net(sources):
         seen.square().sum().backward()
     assert LEDGER.num_waits == 2
     assert LEDGER.num_launches == 1183, LEDGER.report()
+
+
+def test_launches_of_the_vision_net_with_triton(monkeypatch):
+    """As above; Triton's interpreter runs the kernels on what the make-believe GPU holds."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    from models import sparse_triton
+
+    def launched(kernel, grid, *arguments, **constants):
+        inner = [unwrapped(argument) for argument in arguments]
+        kernel[grid](*inner, **constants)
+        LEDGER.launch(kernel.__name__, [], (), None)
+
+    for part in ("kernel_maps", "convolution", "batch_norm"):
+        monkeypatch.setattr(f"models.sparse_triton.{part}.launch", launched)
+    monkeypatch.setattr("models.minkowski_net.STAGE_CHANNELS", (4, 4, 4, 4))
+    net = SparseResNet18(4, sparse_triton).to(GPU)
+    coordinates, features = (part.pin_memory() for part in shells(4, 40))
+    for _ in range(2):
+        net.zero_grad(set_to_none=True)
+        LEDGER.clear()
+        seen = net(coordinates.to(GPU, non_blocking=True), features.to(GPU, non_blocking=True), group_size=2)
+        seen.square().sum().backward()
+    assert LEDGER.num_waits == 2
+    assert LEDGER.num_launches == 400, LEDGER.report()
 
 
 def test_waits_of_saving(batches, tmp_path):
