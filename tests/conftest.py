@@ -25,6 +25,8 @@ from dataset.music import MUSICMixDataset  # noqa: E402
 from models import SOUND_ISA  # noqa: E402
 from utils import run_state  # noqa: E402
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 os.environ["ONEDNN_MAX_CPU_ISA"] = SOUND_ISA  # as --amp does, which in this process comes too late
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
+from conftest import ROOT
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-if DEVICE.type == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton", reason="Triton is not installed")
-
-from conftest import ROOT  # noqa: E402
 
 from models import backend, sparse, sparse_triton  # noqa: E402
 from models.backend import shells  # noqa: E402
 from models.minkowski_net import SparseResNet18  # noqa: E402
 from utils.errors import InputError  # noqa: E402
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLOSE = 1e-5  # of the largest number
 
 

@@ -17,9 +17,9 @@ from models.sparse import (
     MinkowskiReLU,
 )
 from models.sparse.tensor import SparseTensor as PlainSparseTensor
-from models.sparse_triton.batch_norm import batch_norm
 from models.sparse_triton.convolution import convolve
 from models.sparse_triton.kernel_maps import find_rows, turn_rows
+from models.sparse_triton.normalisation import batch_norm
 
 __all__ = [
     "MinkowskiAvgPooling",

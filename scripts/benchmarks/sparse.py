@@ -1,4 +1,4 @@
-"""The sparse engines: training steps of the vision net, the built-in engine against MinkowskiEngine."""
+"""The sparse engines: training steps of the vision net, the built-in engine against each of the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from arguments import choose_device
 from benchmarks.groups import benchmark_groups
 from benchmarks.timing import peak_memory, time_in_turn
-from models.backend import choose_engine, engine_name, import_minkowski, shells, supports
+from models.backend import choose_engine, engine_name, import_minkowski, import_triton, shells, supports
 from models.minkowski_net import SparseResNet18
 
 BATCHES = [(1, 4700), (8, 4700), (32, 4700), (80, 4700), (8, 20_000)]  # clouds, voxels of each
@@ -31,14 +31,15 @@ def benchmark_sparse(options: argparse.Namespace) -> dict:
     """SparseResNet18, forward and backward: the engines in turn, sources together and apart, the cost of voxels."""
     device = choose_device(options.device)
     minkowski = import_minkowski()
-    names = ["builtin"] + (["minkowski"] if minkowski and supports(minkowski, device) else [])
+    names = ["builtin"] + (["triton"] if device.type == "cuda" and import_triton() else [])
+    names += ["minkowski"] if minkowski and supports(minkowski, device) else []
     print(f"SparseResNet18, forward + backward, {device}, {torch.get_num_threads()} threads, {options.pairs} pairs")
-    if len(names) == 1:
+    if "minkowski" not in names:
         print("MinkowskiEngine is not installed for this device: scripts/install_minkowski.sh builds it")
     print(
         f"{'clouds':>7}{'voxels':>9}"
         + "".join(f"{name + ' s':>14}{'peak MiB':>10}" for name in names)
-        + f"{'ratio':>8}"
+        + "".join(f"{'to ' + name:>14}" for name in names[1:])
     )
     rows = []
     for clouds, voxels in BATCHES:
@@ -51,9 +52,9 @@ def benchmark_sparse(options: argparse.Namespace) -> dict:
                 f"{name}_peak_mib": peak_memory(_make, (name, clouds, voxels, str(device)), device),
             }
         ratio = ""
-        if len(names) == 2:
-            row["ratio"] = statistics.median(a / b for a, b in zip(*seconds, strict=True))
-            ratio = f"{row['ratio']:8.2f}"
+        for name, taken in zip(names[1:], seconds[1:], strict=True):
+            row[f"ratio_to_{name}"] = statistics.median(a / b for a, b in zip(seconds[0], taken, strict=True))
+            ratio += f"{row[f'ratio_to_{name}']:14.2f}"
         cells = "".join(f"{row[f'{name}_s']:14.3f}{row[f'{name}_peak_mib']:10.0f}" for name in names)
         print(f"{clouds:7}{row['voxels']:9}{cells}{ratio}", flush=True)
         rows.append(row)

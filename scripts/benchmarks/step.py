@@ -16,6 +16,7 @@ from torch import Tensor
 
 from arguments import choose_device, parse_arguments
 from benchmarks.data import write_files
+from benchmarks.estimate import estimate_step
 from benchmarks.floors import report_floors
 from benchmarks.race import BATCH_SIZE, WARM, WORKERS, our_loader, race
 from benchmarks.timing import now
@@ -39,8 +40,11 @@ MEASURABLE = {  # with
 
 def benchmark_step(options: argparse.Namespace) -> dict:
     """Seconds of every stage of an iteration, memory, floors, and samples a second against a plain iteration."""
-    device = choose_device(options.device)
     model = training_options(options.training)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        print("there is no GPU here to measure")
+        return estimate_step(options.training)
+    device = choose_device(options.device)
     engine = choose_engine(model.sparse_backend, device)
     others = f" with {' '.join(options.training)}" if options.training else ""
     print(

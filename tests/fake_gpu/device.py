@@ -36,6 +36,7 @@ def load_guard() -> None:
 
 
 load_guard()
+os.environ["TRITON_INTERPRET"] = "1"  # its kernels run on the CPU as well
 
 import torch  # noqa: E402
 import torch._dynamo  # noqa: E402  # which looks at PyTorch's functions as they are before some are exchanged

@@ -118,18 +118,16 @@ class Ledger:
         lines += [f"{count:8d}  {where}" for where, count in by_place.most_common(top)]
         return "\n".join(lines)
 
-    def seconds(self, multiplications_per_s: dict[str, float], bytes_per_s: float, launch_s: float) -> dict[str, float]:
-        """The least time of all operations one after another on a GPU with these rates, and of launching them.
+    def seconds(self, multiplications_per_s: dict[str, float], bytes_per_s: float) -> float:
+        """The least seconds of all operations, one after another, on a GPU with these rates.
+
+        Each takes as long as its arithmetic or its memory traffic, whichever is longer.
 
         Args:
             multiplications_per_s: by type, `float32` and so on.
-
-        Returns:
-            computing: each operation's arithmetic or memory traffic, whichever is longer, in s; launching: in s.
         """
         rate = multiplications_per_s
-        computing = (max(o.multiplications / rate.get(o.dtype, 1e99), o.moved / bytes_per_s) for o in self.operations)
-        return {"computing": sum(computing), "launching": self.num_launches * launch_s}
+        return sum(max(o.multiplications / rate.get(o.dtype, 1e99), o.moved / bytes_per_s) for o in self.operations)
 
 
 def place() -> str:
