@@ -14,6 +14,7 @@ import numpy as np
 import pretrain_vision
 import separate
 import soundfile
+from benchmarks.metrics import measure
 from conftest import write_cloud
 from fake_gpu.device import LEDGER
 from processes import SMALL
@@ -93,11 +94,19 @@ def test_separating(tree, monkeypatch):
     call(separate.main, monkeypatch, "--mixture", "song.wav", "--run", run, *seen)
 
 
-@pytest.mark.parametrize("part", ["sparse", "metrics"])
-def test_benchmarks(part, tmp_path, monkeypatch):
+def test_benchmark_of_engines(monkeypatch):
     monkeypatch.setattr("benchmarks.sparse.BATCHES", [(2, 200)] * 3)
     monkeypatch.setattr("benchmarks.sparse.GROWTH", [200])
+    monkeypatch.setattr("benchmarks.sparse.import_triton", lambda: None)
     for place in ("sparse", "groups"):
         monkeypatch.setattr(f"benchmarks.{place}.peak_memory", lambda *_: 1.0)  # measured by a process of its own
     monkeypatch.setattr("benchmarks.sparse.time_shares", lambda run: {})
-    call(benchmark.main, monkeypatch, part, "--pairs", "1", "--device", "cuda")
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "sparse", "--pairs", "1", "--device", "cuda"])
+    benchmark.main()
+    assert not LEDGER.mismatches, LEDGER.report()
+
+
+def test_benchmark_of_scores(monkeypatch):
+    monkeypatch.setattr("benchmarks.metrics.WINDOW", 8000)
+    assert measure(mixtures=2, num_sources=2, pairs=1, device="cuda")["difference_db"] < 1e-6
+    assert not LEDGER.mismatches, LEDGER.report()
