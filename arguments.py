@@ -217,7 +217,7 @@ def _add_cost_options(group: argparse._ArgumentGroup) -> None:
         "--channels_last",
         default="auto",
         choices=list(CHANNELS_LAST),
-        help="yes: the U-Net with channels innermost in memory; auto: on a CPU, and on a GPU with --amp",
+        help="yes: the U-Net with channels innermost in memory; auto: on a CPU, and on a GPU with --amp or TF32",
     )
     add(
         "--tf32",

@@ -27,7 +27,9 @@ FUSIONS = {"linear": InnerProduct, "bias": lambda fc_dim: Bias()}
 
 # Whether the U-Net's channels lie innermost in memory, on a device, with the other options.
 CHANNELS_LAST = {
-    "auto": lambda device, options: device.type == "cpu" or (device.type == "cuda" and options.amp != "no"),
+    "auto": lambda device, options: (
+        device.type == "cpu" or (device.type == "cuda" and (options.amp != "no" or options.tf32 != "no"))
+    ),
     "yes": lambda device, options: True,
     "no": lambda device, options: False,
 }

@@ -24,12 +24,20 @@ from dataset.index import IndexRow, write_index  # noqa: E402
 from dataset.music import MUSICMixDataset  # noqa: E402
 from models import SOUND_ISA  # noqa: E402
 from utils import run_state  # noqa: E402
+from utils.precision import computing  # noqa: E402
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 os.environ["ONEDNN_MAX_CPU_ISA"] = SOUND_ISA  # as --amp does, which in this process comes too late
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+
+
+@pytest.fixture(autouse=True)
+def exact():
+    """Tests compare numbers in full single precision, also on GPUs that could round to TF32."""
+    with computing("eval"):
+        yield
 
 
 @pytest.fixture(params=DEVICES)

@@ -19,7 +19,10 @@ MAY_IMPORT = {
     "evaluation.py": {"dataset", "models", "utils"},
     "training.py": {"dataset", "models", "utils"},
     "main.py": {"arguments", "dataset", "evaluation", "models", "reports", "run_folder", "training", "utils"},
-    "scripts": {*("arguments", "dataset", "models", "reports", "run_folder", "separation", "utils"), *OWN},
+    "scripts": {
+        *("arguments", "dataset", "models", "reports", "run_folder", "separation", "training", "utils"),
+        *OWN,
+    },
 }
 OURS = {
     *("arguments", "benchmarks", "dataset", "demo_data", "evaluation", "main", "models"),

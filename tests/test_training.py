@@ -229,7 +229,8 @@ def test_channels_last(samples, device):
     """Where it is chosen, and that it changes nothing but the layout."""
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     auto = CHANNELS_LAST[options_of().channels_last]
-    assert auto(cpu, options_of()) and auto(cuda, options_of("--amp", "bf16")) and not auto(cuda, options_of())
+    assert auto(cpu, options_of()) and auto(cuda, options_of("--amp", "bf16"))
+    assert auto(cuda, options_of()) and not auto(cuda, options_of("--tf32", "no"))
     found = []
     for choice in ("yes", "no"):
         trainer = trainer_of(device, "--channels_last", choice)

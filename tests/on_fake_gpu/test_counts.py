@@ -66,6 +66,22 @@ def test_waits_of_a_training_iteration(batches, options, waits):
     assert LEDGER.num_waits == waits, LEDGER.report()
 
 
+# Of floating-point numbers they add up in another order every time.
+ATOMIC = {
+    *("index_add", "index_add_", "index_put", "index_put_", "scatter_add", "scatter_add_", "scatter_reduce"),
+    *("upsample_bilinear2d_backward", "grid_sampler_2d_backward", "embedding_dense_backward"),
+}
+
+
+def test_a_training_iteration_adds_nothing_with_atomics(batches):
+    """But for the gradient of the global maximum, which goes to one place each, and least and largest coordinates."""
+    trainer = trainer_of("--deterministic", "1")
+    LEDGER.clear()
+    an_iteration(trainer, batches[0])
+    found = {o.name for o in LEDGER.operations if o.name in ATOMIC and "float" in o.dtype}
+    assert found <= {"scatter_add", "scatter_reduce"} and len(LEDGER.operations) > 1000
+
+
 @pytest.mark.parametrize("sources", [2, 3])
 def test_launches_of_the_vision_net(sources):
     """Forward and backward: as many for three sources as for two."""
