@@ -36,8 +36,9 @@ def fast_bss_eval(sources: Tensor, estimates: Tensor, others: Tensor) -> tuple[T
     """
     *found, failed = quick_bss_eval(sources, estimates, others)
     for b in failed.nonzero().flatten().tolist():
-        for numbers, careful in zip(found, _bss_eval(sources[[b]], estimates[[b]], others[[b]], _solve), strict=False):
-            numbers[b] = careful[0]
+        *careful, _ = _bss_eval(*(waves[b : b + 1] for waves in (sources, estimates, others)), _solve)
+        for numbers, one in zip(found, careful, strict=True):
+            numbers[b] = one[0]
     return tuple(found)
 
 

@@ -52,7 +52,7 @@ def score(sources: Tensor, estimates: Tensor, mixture: Tensor, method: str = "fa
     told = torch.cat([numbers.flatten(1), torch.stack([scorable, quick[-1]], dim=1)], dim=1).cpu()  # waits for a GPU
     numbers, (chosen, failed) = told[:, :-2].view(numbers.shape), told[:, -2:].T.bool()
     for b in (chosen & failed).nonzero().flatten().tolist():
-        numbers[b] = _numbers(fast_bss_eval, *(part[[b]] for part in waves))[0].cpu()
+        numbers[b] = _numbers(fast_bss_eval, *(part[b : b + 1] for part in waves))[0].cpu()
     return [Scores(*one.numpy()) if possible else None for one, possible in zip(numbers, chosen.tolist(), strict=True)]
 
 
