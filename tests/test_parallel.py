@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -25,3 +26,11 @@ def test_workers_end_with_their_parent(end):
     assert parent.stdout.readline() == parent.stdout.readline() == "up\n"
     getattr(parent, end)()
     parent.communicate(timeout=30)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone binds processes to cores")
+def test_usable_cores_are_those_of_the_process():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    code += "from utils.parallel import usable_cores; print(usable_cores())"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert found.stdout == "1\n"
