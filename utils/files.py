@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import math
@@ -10,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +47,59 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a regular file: a pipe or a device might never end.
+
+    Raises:
+        OSError: it cannot be read; `reason_of` tells why.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def fault_of_file(path: str | Path) -> str:
+    """Why nothing can be read from a path, in the system's words; empty if it is a file that can be read."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb"):
+                return ""
+        return "a folder, not a file" if os.path.isdir(path) else "not a regular file"
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        return reason_of(error)
+
+
+def fault_of_folder(path: str | Path) -> str:
+    """Why a folder cannot be listed, in the system's words; empty if it can."""
+    try:
+        os.scandir(path).close()
+    except (OSError, ValueError) as error:
+        return "no such folder" if (reason := reason_of(error)) == "no such file" else reason
+    return ""
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong with a file, in one line without its name."""
+    if isinstance(error, FileNotFoundError):
+        is_link = error.filename is not None and os.path.islink(error.filename)
+        return "a link to nothing" if is_link else "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a file"
+    if isinstance(error, NotADirectoryError):
+        return "a file, not a folder" if os.path.isfile(error.filename or "") else "no such file"
+    if isinstance(error, MemoryError):
+        return "there is too little memory to read it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def is_there(path: Path) -> bool:
+    """Whether something stands at a path, be it a link to nothing; raises OSError if that cannot be told."""
+    return path.exists() or path.is_symlink()
 
 
 def identity(path: str | Path) -> tuple[str, int, int]:
