@@ -12,7 +12,7 @@ from models import CHANNELS_LAST, CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
 from models.backend import BACKENDS
 from models.separation_net import ACTIVATIONS, AMP, FRAME_POOLS
 from utils.errors import InputError
-from utils.files import read_json
+from utils.files import is_there, read_json
 from utils.metrics import BSS_EVAL
 from utils.options import ArgumentParser, real, switch, whole
 from utils.progress import say
@@ -287,7 +287,7 @@ def take_model_options(options: argparse.Namespace) -> None:
         InputError: the file is damaged.
     """
     config = Path(options.ckpt) / options.id / "config.json"
-    if not config.exists():
+    if not is_there(config):
         return
     stored = stored_options(config, MODEL_OPTIONS)
     changed = {name: value for name, value in stored.items() if value != getattr(options, name)}

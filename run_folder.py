@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arguments import SEPARATION_OPTIONS, build_parser, stored_options
 from utils.errors import InputError
+from utils.files import fault_of_folder, is_there
 from utils.options import check_unchanged
 from utils.progress import say
 from utils.results import is_empty
@@ -34,10 +35,10 @@ def run_options(run: Path) -> argparse.Namespace:
     Raises:
         InputError: no such folder, or its `config.json` is damaged.
     """
-    if not run.is_dir():
-        raise InputError(f"{run}: no such folder; expected one with sound_best.pth, vision_best.pth, ... of a run")
+    if fault := fault_of_folder(run):
+        raise InputError(f"{run}: {fault}; expected one with sound_best.pth, vision_best.pth, ... of a run")
     options, config = build_parser().parse_args([]), run / "config.json"
-    vars(options).update(stored_options(config, SEPARATION_OPTIONS) if config.exists() else PUBLISHED_OPTIONS)
+    vars(options).update(stored_options(config, SEPARATION_OPTIONS) if is_there(config) else PUBLISHED_OPTIONS)
     vars(options).update(weights_of(run))
     return options
 

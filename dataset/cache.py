@@ -19,7 +19,7 @@ from dataset.audio import cut_window, open_recording, read_window, recording_len
 from dataset.meshes import read_surface
 from dataset.points import read_points
 from utils.errors import InputError, WriteError
-from utils.files import replacing
+from utils.files import replacing, words_of
 
 FORMAT = b"2"  # another one when the same file would be stored in another way
 HEADER_BYTES = 128  # a line of JSON, names, types and shapes of the arrays that follow, padded with spaces
@@ -84,7 +84,7 @@ class Cache:
         try:
             source = os.stat(path)
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+            raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
         name = hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=16, salt=FORMAT).hexdigest()
         target = f"{self.folder}/{kind}/{name[:2]}/{name}.{source.st_size}.{source.st_mtime_ns}.bin"
         with suppress(OSError, ValueError, TypeError):  # there is none, or it is damaged

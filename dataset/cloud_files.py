@@ -14,7 +14,7 @@ from dataset.colours import find_colours
 from dataset.points import RawCloud, find_axes, whole_points
 from dataset.tables import MOST_HEADER_BYTES, parse_table
 from utils.errors import InputError
-from utils.files import read_bytes, reason_of
+from utils.files import read_bytes, words_of
 
 KINDS = {"F": "f", "I": "i", "U": "u"}
 SYNONYMS = {"COLUMNS": "FIELDS"}
@@ -37,7 +37,7 @@ def read_pcd(path: str) -> RawCloud:
             xyz = np.stack(find_axes(fields))
             rgb, note = find_colours(fields)
     except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path}: cannot be read as a PCD point cloud ({reason_of(error)})") from error
+        raise InputError(f"{path}: cannot be read as a PCD point cloud ({words_of(error)})") from error
     return whole_points(path, xyz, rgb, note)
 
 

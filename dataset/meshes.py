@@ -8,7 +8,7 @@ import numpy as np
 
 from dataset.tables import MOST_HEADER_BYTES, check_lines
 from utils.errors import InputError
-from utils.files import read_bytes, reason_of
+from utils.files import read_bytes, words_of
 from utils.seeding import generator
 
 SURFACE_POINTS = 2**14  # kept of a mesh, of which a sample takes some
@@ -47,7 +47,7 @@ def read_off(path: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         return _parse(read_bytes(path))
     except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path}: cannot be read as an OFF mesh ({reason_of(error)})") from error
+        raise InputError(f"{path}: cannot be read as an OFF mesh ({words_of(error)})") from error
 
 
 def upright(corners: np.ndarray) -> np.ndarray:

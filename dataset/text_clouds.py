@@ -12,7 +12,7 @@ import numpy as np
 from dataset.points import RawCloud, whole_points
 from dataset.tables import MOST_HEADER_BYTES, check_lines, is_number, parse_table
 from utils.errors import InputError
-from utils.files import read_bytes, reason_of
+from utils.files import read_bytes, words_of
 
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 COMMENTS = (b"#", b"//")
@@ -46,7 +46,7 @@ def read_text(path: str, columns: Sequence[str] | None = None) -> RawCloud:
         table, title, has_comma = _parse(_plain(content))
         names, note = _name_columns(table, title, columns, os.path.splitext(path)[1].lower())
     except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path}: cannot be read as a text point cloud ({reason_of(error)})") from error
+        raise InputError(f"{path}: cannot be read as a text point cloud ({words_of(error)})") from error
     place = {name: number for number, name in enumerate(names)}
     xyz = table[:, [place[axis] for axis in "xyz"]].T
     rgb = table[:, [place[channel] for channel in "rgb"]].T if "r" in place else None

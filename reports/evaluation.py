@@ -10,7 +10,7 @@ from pathlib import Path
 from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
 from utils.errors import InputError
-from utils.files import read_json
+from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
 from utils.results import INCOMPLETE
 
 SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
@@ -101,7 +101,9 @@ def read_evaluation(run: Path) -> Evaluation:
     Raises:
         InputError: the run was never evaluated, or its results are damaged.
     """
-    if not (run / "metrics.json").exists():
+    if fault := fault_of_folder(run):
+        raise InputError(f"{run}: {fault}; expected the folder of a run")
+    if not is_there(run / "metrics.json"):
         raise InputError(f"{run}: holds no metrics.json of an evaluation; scripts/test.sh evaluates a run")
     if (run / INCOMPLETE).exists():
         raise InputError(f"{run}: an evaluation ended before all its results were written; evaluate the run again")
@@ -114,12 +116,12 @@ def read_evaluation(run: Path) -> Evaluation:
         )
     folders = {int(path.name[:4]): path for path in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:
-        with open(table, newline="", encoding="utf-8") as file:
+        with open_text(table) as file:
             mixtures = [Mixture(row, folders.get(int(row["index"]))) for row in csv.DictReader(file)]
         for mixture in mixtures:
             mixture.check()
     except OSError as error:
-        raise InputError(f"{table}: cannot be read ({error.strerror}); evaluate the run again") from error
+        raise InputError(f"{table}: cannot be read ({words_of(error)}); evaluate the run again") from error
     except (KeyError, ValueError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not the scores of an evaluation ({error}); evaluate the run again") from error
     return Evaluation(run, summary, mixtures)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from utils.errors import InputError
-from utils.files import replacing
+from utils.files import replacing, words_of
 
 
 def save(content: dict, path: str | Path) -> None:
@@ -45,7 +45,7 @@ def load(path: str | Path) -> dict:
         raise
     except Exception as error:  # on a damaged file PyTorch's unpickler stumbles in many ways, an OSError among them
         if isinstance(error, OSError) and error.filename:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+            raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise InputError(f"{path}: there is too little memory to read it") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

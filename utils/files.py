@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from utils.errors import InputError, WriteError
 
@@ -53,12 +54,20 @@ def read_bytes(path: str | Path) -> bytes:
     """The content of a regular file: a pipe or a device might never end.
 
     Raises:
-        OSError: it cannot be read; `reason_of` tells why.
+        OSError: it cannot be read; `words_of` tells why.
     """
     if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with open(path, "rb") as file:
         return file.read()
+
+
+def open_text(path: str | Path) -> TextIO:
+    """Opens UTF-8 text to be read, line ends as they are; raises OSError, also for a device, which might never end."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise OSError(errno.EINVAL, "a device, not a file", str(path))
+    return open(path, newline="", encoding="utf-8-sig")  # noqa: SIM115
 
 
 def fault_of_file(path: str | Path) -> str:
@@ -69,7 +78,7 @@ def fault_of_file(path: str | Path) -> str:
                 return ""
         return "a folder, not a file" if os.path.isdir(path) else "not a regular file"
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-        return reason_of(error)
+        return words_of(error)
 
 
 def fault_of_folder(path: str | Path) -> str:
@@ -77,11 +86,11 @@ def fault_of_folder(path: str | Path) -> str:
     try:
         os.scandir(path).close()
     except (OSError, ValueError) as error:
-        return "no such folder" if (reason := reason_of(error)) == "no such file" else reason
+        return "no such folder" if (reason := words_of(error)) == "no such file" else reason
     return ""
 
 
-def reason_of(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     """What went wrong with a file, in one line without its name."""
     if isinstance(error, FileNotFoundError):
         is_link = error.filename is not None and os.path.islink(error.filename)
@@ -183,9 +192,10 @@ def read_json(path: str | Path) -> dict:
         InputError: the file is missing, or does not hold a JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_text(path) as file:
+            content = json.load(file)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(content, dict):

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from utils import checkpoint
 from utils.distributed import main_only
 from utils.errors import InputError
-from utils.files import write_json
+from utils.files import is_there, write_json
 from utils.meters import Mean
 from utils.progress import say
 from utils.results import is_empty, new_history, plot_history, record
@@ -143,7 +143,7 @@ class RunKeeper:
 
     def last_good(self) -> str:
         """Where the last good weights are, in words."""
-        if not (self.run / LAST).exists():
+        if not is_there(self.run / LAST):
             return "there is no good checkpoint yet"
         state = RunState(**checkpoint.load(self.run / LAST)["state"])
         return f"the last good checkpoint is {self.run / LAST} (epoch {state.epoch}, iteration {state.iteration})"
@@ -162,7 +162,7 @@ def read_last(run: Path, resume: bool, overwrite: bool, another: str = "--id") -
             f"{run}: already holds a run; --resume 1 goes on with it, --overwrite 1 writes over it, or choose "
             f"another {another}"
         )
-    if not (run / LAST).exists():
+    if not is_there(run / LAST):
         raise InputError(f"{run}: holds files but no {LAST} to resume from; choose another {another}, or --overwrite 1")
     content = checkpoint.load(run / LAST)
     if content.get("format") not in READABLE:
@@ -194,7 +194,7 @@ def finish_outputs(run: Path) -> None:
 
     The history, which is written last, tells by what it holds whether that is so; clocks may be wrong.
     """
-    if not (run / LAST).exists():
+    if not is_there(run / LAST):
         return
     content = checkpoint.load(run / LAST)
     if repr(read_history(run)) != repr(content["state"]["history"]):  # as text, in which NaN equals itself
@@ -207,7 +207,7 @@ def read_history(run: Path) -> dict | None:
     Raises:
         InputError: the file is damaged, or holds something else.
     """
-    if not (run / HISTORY).exists():
+    if not is_there(run / HISTORY):
         return None
     history = checkpoint.load(run / HISTORY)
     for part in ("train", "val"):
