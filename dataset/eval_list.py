@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset.index import IndexRow
 from dataset.music import SourceDraw
+from utils.cells import names_of
 from utils.errors import InputError
 from utils.files import open_text, words_of
 
@@ -35,7 +36,7 @@ def read_eval_list(
     try:
         with open_text(path) as file:
             reader = csv.DictReader(file)
-            lines = [(f"{path}:{reader.line_num}", row) for row in reader]
+            lines = [(f"{path}:{reader.line_num}", names_of(row)) for row in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
+from utils.cells import names_of
 from utils.errors import InputError
 from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
 from utils.results import INCOMPLETE
@@ -117,7 +118,7 @@ def read_evaluation(run: Path) -> Evaluation:
     folders = {int(path.name[:4]): path for path in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:
         with open_text(table) as file:
-            mixtures = [Mixture(row, folders.get(int(row["index"]))) for row in csv.DictReader(file)]
+            mixtures = [Mixture(row, folders.get(int(row["index"]))) for row in map(names_of, csv.DictReader(file))]
         for mixture in mixtures:
             mixture.check()
     except OSError as error:

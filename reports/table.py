@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.comparison import mean_interval, read_comparison
+from utils.cells import as_cell
 from utils.errors import InputError
 from utils.figures import save_figure
 from utils.files import read_json, replacing
@@ -120,7 +121,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writerow(["num_mix", "condition", *columns, "n_scored", "run"])
     for row in rows:
         values = [value for score in row.scores.values() for value in (score.mean, score.low, score.high)]
-        writer.writerow([row.num_mix, row.condition, *values, row.n, row.run.name])
+        writer.writerow([row.num_mix, row.condition, *values, row.n, as_cell(row.run.name)])
     return text.getvalue()
 
 
