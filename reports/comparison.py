@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import bootstrap
 
-from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, write_media
+from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.page import writing_page
+from reports.summary import LABELS
 from utils.errors import InputError
 
 RESAMPLES = 10_000

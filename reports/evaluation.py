@@ -9,20 +9,15 @@ from pathlib import Path
 
 from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
+from reports.summary import MOST_DB, check_summary
 from utils.cells import names_of
 from utils.errors import InputError
 from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
 from utils.results import INCOMPLETE
 
 SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
-LABELS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
 MOST_SOURCES = 1000
-# What a page takes of `metrics.json`, and what that is; a mean over no mixtures is None.
-SUMMARY = {
-    **dict.fromkeys(("n_mixtures", "n_scored"), int),
-    **dict.fromkeys(LABELS, int | float | None),
-    "per_instrument": dict,
-}
+MOST_RATE_HZ, MOST_SAMPLES = 384_000, 2**27  # as of the command line
 
 
 @dataclass(frozen=True)
@@ -69,12 +64,17 @@ class Mixture:
             raise ValueError("a row is cut short")
         if not 1 <= int(self.row["num_sources"]) <= MOST_SOURCES:
             raise ValueError(f"{self.row['num_sources']} sources")
-        for name in ("rate_hz", "window_samples"):
-            if int(self.row[name]) < 1:
+        for name, most in (("rate_hz", MOST_RATE_HZ), ("window_samples", MOST_SAMPLES)):
+            if not 1 <= int(self.row[name]) <= most:
                 raise ValueError(f"{name} {self.row[name]}")
         _ = self.index, self.made_of, self.instruments
-        for name in SCORE_COLUMNS:
-            self.score(name)
+        of_sources = [f"{name}_{n}" for name in ("sdr", "sdr_mixture") for n in self.sources]
+        for name in (*SCORE_COLUMNS, *of_sources):
+            value = self.score(name)
+            if value is None and name in of_sources and self.score("sdr") is not None:
+                raise ValueError(f"no {name}")
+            if value is not None and not abs(value) <= MOST_DB:
+                raise ValueError(f"{name} {value}")
 
     @property
     def improvement(self) -> float | None:
@@ -109,12 +109,12 @@ def read_evaluation(run: Path) -> Evaluation:
     if (run / INCOMPLETE).exists():
         raise InputError(f"{run}: an evaluation ended before all its results were written; evaluate the run again")
     summary, table = read_json(run / "metrics.json"), run / "metrics.csv"
-    missing = [name for name, kind in SUMMARY.items() if not isinstance(summary.get(name, ...), kind)]
-    if missing:
+    try:
+        check_summary(summary)
+    except ValueError as error:
         raise InputError(
-            f"{run / 'metrics.json'}: not the scores of an evaluation ({missing[0]} is missing or no "
-            f"{'number' if missing[0] != 'per_instrument' else 'table'}); evaluate the run again"
-        )
+            f"{run / 'metrics.json'}: not the scores of an evaluation ({error}); evaluate the run again"
+        ) from error
     folders = {int(path.name[:4]): path for path in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:
         with open_text(table) as file:

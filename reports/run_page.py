@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, write_media
+from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.figures import write_figures
 from reports.page import writing_page
+from reports.summary import LABELS
 from utils.conditioning import format_conditioning
 from utils.run_state import read_history
 

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from arguments import stored_options
 from reports.comparison import mean_interval, read_comparison
 from utils.cells import as_cell
 from utils.errors import InputError
 from utils.figures import save_figure
-from utils.files import read_json, replacing
+from utils.files import replacing
 
 CONDITIONS = ("label", "depth", "rgb-depth")  # in the table's order
+TOLD_BY = ["num_mix", "arch_vision", "rgbs_feature"]  # options that say where in the table a run stands
 HEADS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "sdr_mixture": "SDR of the mixture", "improvement": "improvement"}
 
 
@@ -76,8 +78,8 @@ def condition_of(options: dict) -> str:
 
 
 def _options(run: Path) -> dict:
-    options = read_json(run / "config.json").get("options", {})
-    if not {"num_mix", "arch_vision", "rgbs_feature"} <= options.keys():
+    options = stored_options(run / "config.json", TOLD_BY)
+    if len(options) < len(TOLD_BY):
         raise InputError(f"{run / 'config.json'}: no options of a run in it")
     return options
 
