@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
+from reports.page import MINUS
 from reports.summary import MOST_DB, check_summary
 from utils.cells import names_of
 from utils.errors import InputError
@@ -168,7 +169,7 @@ def write_media(page: Path, mixture: Mixture, estimates: dict[str, Path], summar
         for number, (run, folder) in enumerate(estimates.items()):
             label, name = run or "separated", f"pred{n}_{number}"
             score = mixture.score(f"sdr_{n}") if not run else None
-            note = "" if score is None else f"SDR {score:z.1f} dB"
+            note = "" if score is None else f"SDR {score:z.1f} dB".replace("-", MINUS)
             tracks.append(sound(folder / f"pred{n}.wav", name, label, folder / f"predamp{n}.jpg", note))
             picture = image(folder / f"predmask{n}.jpg", f"predmask{n}_{number}")
             masks.append({"label": f"mask, {label}", "image": picture})

@@ -24,6 +24,7 @@ UNLISTED = re.compile(
     r"index\.html|page\.(css|js)|data\.js|plotly\.min\.js|figures/[\w-]+\.png|mixtures/\d{4}/\w+\.(mp3|jpg|js)"
     r"|(cloud|wave|sound|spectrum)\d+\.(js|png|mp3|jpg)"
 )
+MINUS = "\u2212"  # as of the figures and of page.js
 TRIES = 100  # to put a page in its place while others do the same
 
 
