@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from arguments import stored_options
 from reports.comparison import mean_interval, read_comparison
+from reports.evaluation import MOST_SOURCES
 from utils.cells import as_cell
 from utils.errors import InputError
 from utils.figures import save_figure
-from utils.files import replacing
+from utils.files import read_json, replacing
 
 CONDITIONS = ("label", "depth", "rgb-depth")  # in the table's order
-TOLD_BY = ["num_mix", "arch_vision", "rgbs_feature"]  # options that say where in the table a run stands
 HEADS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "sdr_mixture": "SDR of the mixture", "improvement": "improvement"}
 
 
@@ -78,10 +77,13 @@ def condition_of(options: dict) -> str:
 
 
 def _options(run: Path) -> dict:
-    options = stored_options(run / "config.json", TOLD_BY)
-    if len(options) < len(TOLD_BY):
+    options = read_json(run / "config.json").get("options")
+    told = options if isinstance(options, dict) else {}
+    num_mix, has_colours = told.get("num_mix"), told.get("rgbs_feature")
+    is_right = isinstance(num_mix, int) and 2 <= num_mix <= MOST_SOURCES and has_colours in (0, 1)
+    if not is_right or not isinstance(told.get("arch_vision"), str):
         raise InputError(f"{run / 'config.json'}: no options of a run in it")
-    return options
+    return told
 
 
 def _mean(values: np.ndarray) -> Score:

@@ -32,7 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from demo_data import plan
 
 from utils.errors import InputError, run_command
+from utils.files import remove_leftovers
 from utils.options import ArgumentParser, real, whole
+from utils.parallel import end_with_parent
 
 VERSION = 1  # raise it when the same arguments would give other bytes
 STAMP = "demo_data.json"  # written last: its presence says that the set is whole
@@ -102,7 +104,7 @@ def _results(recipe: plan.Recipe, output: Path, jobs: list[plan.Job], workers: i
         return
     # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=end_with_parent) as pool:
         for done in as_completed([pool.submit(plan.run, recipe, output, job) for job in jobs]):
             yield done.result()
 
@@ -117,6 +119,8 @@ def _remove(output: Path, old: dict) -> None:
         (output / stamp).unlink(missing_ok=True)
     recipe = plan.Recipe(**{name: value for name, value in old.items() if name != "version"})
     paths = [output / path for job in plan.jobs(recipe) for path in plan.files(recipe, job)]
+    for folder in {path.parent for path in paths if path.parent.is_dir()}:
+        remove_leftovers(folder)
     for path in paths:
         path.unlink(missing_ok=True)
     folders = {parent for path in paths for parent in path.relative_to(output).parents if parent.name}

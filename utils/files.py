@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import errno
-import glob
 import json
 import math
 import mmap
 import os
 import re
 import secrets
-import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from utils.errors import InputError, WriteError
+from utils.leftovers import making, remove_left_behind
 
 LONGEST_NAME = 255  # bytes, on most file systems
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # letters that are none, and ends of lines
@@ -34,20 +33,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         WriteError: the folder cannot be written or the disk is full; what stood at `path` is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
+
+    def draw() -> Path:
+        return path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        remove_leftovers_of(path)
+        with making(draw) as temporary:
+            try:
+                yield temporary
+                with open(temporary, "rb") as written:
+                    os.fsync(written.fileno())
+                os.replace(temporary, path)
+            finally:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
     except BrokenPipeError:  # of standard output, while this was written
         raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -141,13 +146,15 @@ def mapped(path: str | Path) -> Iterator[mmap.mmap]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that killed writers left anywhere below `folder`; nobody may be writing there."""
-    _remove_temporary(folder.rglob(".*.tmp*"))
+    """Removes the temporary files that killed writers left anywhere below `folder`, and nobody's who is writing."""
+    remove_left_behind(path for path in folder.rglob(".*.tmp*") if _is_temporary(path))
 
 
 def remove_leftovers_of(path: Path) -> None:
-    """Removes the temporary files that killed writers of `path` left beside it; nobody may be writing it."""
-    _remove_temporary(path.parent.glob(f"{glob.escape(_temporary_stem(path))}.*.tmp*"))
+    """Removes the temporary files that killed writers of `path` left beside it, and nobody's who is writing it."""
+    begin = f"{_temporary_stem(path)}."
+    found = [Path(entry.path) for entry in os.scandir(path.parent) if entry.name.startswith(begin)]
+    remove_left_behind(other for other in found if _is_temporary(other))
 
 
 def _temporary_stem(path: Path) -> str:
@@ -163,11 +170,9 @@ def cut_bytes(name: str, most: int) -> str:
     return name
 
 
-def _remove_temporary(paths: Iterable[Path]) -> None:
-    for path in list(paths):
-        if TEMPORARY.fullmatch(path.name):
-            with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+def _is_temporary(path: Path) -> bool:
+    """Whether it is a file under a name of `replacing`; folders are those of pages, which see to them themselves."""
+    return bool(TEMPORARY.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def write_json(path: str | Path, content: dict) -> None:

@@ -23,14 +23,14 @@ def mapper(workers: int, chunk: int = CHUNK) -> Iterator[Callable]:
         return
     # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
     try:
         yield lambda function, items: pool.map(function, items, chunksize=chunk)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Called in a worker: without its parent, which a signal may end at once, it would wait for ever."""
 
     def wait() -> None:
