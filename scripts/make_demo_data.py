@@ -17,12 +17,11 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -34,7 +33,7 @@ from demo_data import plan
 from utils.errors import InputError, run_command
 from utils.files import remove_leftovers
 from utils.options import ArgumentParser, real, whole
-from utils.parallel import end_with_parent
+from utils.parallel import mapper
 
 VERSION = 1  # raise it when the same arguments would give other bytes
 STAMP = "demo_data.json"  # written last: its presence says that the set is whole
@@ -99,14 +98,8 @@ def main() -> None:
 
 def _results(recipe: plan.Recipe, output: Path, jobs: list[plan.Job], workers: int) -> Iterator[tuple[int, int]]:
     """Runs the jobs -> (files, bytes) of each as it gets done."""
-    if workers == 1:
-        yield from (plan.run(recipe, output, job) for job in jobs)
-        return
-    # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=end_with_parent) as pool:
-        for done in as_completed([pool.submit(plan.run, recipe, output, job) for job in jobs]):
-            yield done.result()
+    with mapper(min(workers, len(jobs)), chunk=1) as mapped:
+        yield from mapped(partial(plan.run, recipe, output), jobs)
 
 
 def _read_stamp(path: Path) -> dict | None:

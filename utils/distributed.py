@@ -164,12 +164,15 @@ def run_to_end(command: Callable[[], None]) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the process at once, though it waits for others where Python handles no signal."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """SIGINT and SIGTERM end the process at once, though it waits for others where Python handles no signal."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "pthread_sigmask"):  # `utils.launch` has SIGINT wait for this
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _meet(store: dist.Store, number: int, processes: int) -> str:

@@ -14,6 +14,7 @@ import torch
 
 from utils.distributed import LAUNCHER, STORE
 from utils.leftovers import scratch
+from utils.parallel import interrupts_waiting
 
 SECONDS_TO_SAVE = 600  # after a signal, before the processes are killed
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -40,7 +41,8 @@ def launch(script: str, arguments: list[str], processes: int) -> int:
         with _forwarding_signals(started) as came:
             for number in range(processes):
                 own = {**environment, "RANK": str(number), "LOCAL_RANK": str(number)}
-                started.append(subprocess.Popen([sys.executable, "-u", script, *arguments], env=own))
+                with interrupts_waiting():  # in the process until it joins the others
+                    started.append(subprocess.Popen([sys.executable, "-u", script, *arguments], env=own))
             code = _first_failure(started)
             _end(started, ask=not came)
     if came:
