@@ -39,7 +39,7 @@ def mapper(workers: int, chunk: int = CHUNK) -> Iterator[Callable]:
 
 
 def _tell_unless_cancelled(told: threading.ExceptHookArgs) -> None:
-    """Work that is cancelled while its worker ends makes the pool's own thread fail (CPython 3.11): no news to anyone."""
+    """Work that is cancelled while its worker ends makes the pool's own thread fail (CPython 3.11): that is no news."""
     if not isinstance(told.exc_value, InvalidStateError):
         threading.__excepthook__(told)
 
