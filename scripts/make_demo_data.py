@@ -20,7 +20,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
@@ -31,11 +31,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from demo_data import plan
 
 from utils.errors import InputError, run_command
-from utils.files import remove_leftovers
+from utils.files import is_there, read_json, remove_leftovers
 from utils.options import ArgumentParser, real, whole
 from utils.parallel import mapper
 
 VERSION = 1  # raise it when the same arguments would give other bytes
+MOST = 2**63 - 1  # of an argument
+MOST_FILES = 10**6  # of an instrument in a data set that may be removed
 STAMP = "demo_data.json"  # written last: its presence says that the set is whole
 UNFINISHED_STAMP = "demo_data.unfinished.json"
 
@@ -103,7 +105,17 @@ def _results(recipe: plan.Recipe, output: Path, jobs: list[plan.Job], workers: i
 
 
 def _read_stamp(path: Path) -> dict | None:
-    return json.loads(path.read_text()) if path.exists() else None
+    """What made the data set in a folder; None where nothing tells. Raises InputError for a stamp that is not ours."""
+    if not is_there(path):
+        return None
+    stamp = read_json(path)
+    recipe = {name: value for name, value in stamp.items() if name != "version"}
+    is_right = recipe.keys() == {field.name for field in fields(plan.Recipe)} and "version" in stamp
+    if not is_right or not all(type(value) in (int, float) and 0 <= value <= MOST for value in recipe.values()):
+        raise InputError(f"{path}: not what this script writes; choose another --output")
+    if sum(recipe[name] for name in ("recordings", "performers", "bodies")) * recipe["frames"] > MOST_FILES:
+        raise InputError(f"{path}: a data set of more than {MOST_FILES} files; choose another --output")
+    return stamp
 
 
 def _remove(output: Path, old: dict) -> None:
