@@ -58,8 +58,8 @@ class Measured:
 
 def read_measured(path: Path) -> Measured:
     """Reads the JSON of `benchmark.py step`; raises InputError if it is none."""
+    figures = read_json(path)
     try:
-        figures = read_json(path)
         stages = {name: sum(ways.values()) for name, ways in figures["stages_s"].items()}
         backward = sum(ways["backward"] for ways in figures["stages_s"].values())
         measured = Measured(
