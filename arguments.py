@@ -12,9 +12,9 @@ from models import CHANNELS_LAST, CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
 from models.backend import BACKENDS
 from models.separation_net import ACTIVATIONS, AMP, FRAME_POOLS
 from utils.errors import InputError
-from utils.files import read_json
+from utils.files import is_there, read_json
 from utils.metrics import BSS_EVAL
-from utils.options import ArgumentParser, real, switch, whole
+from utils.options import ArgumentParser, checked_values, real, switch, whole
 from utils.precision import TF32
 from utils.progress import say
 from utils.spectrogram import LOG_BINS
@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--id", default="", help="name of the run; in evaluation the folder below --ckpt")
-    add("--num_mix", type=whole(2), default=2, help="N, sources in a mixture")
+    add("--num_mix", type=whole(2, 1000), default=2, help="N, sources in a mixture")
     add("--arch_sound", default="unet7", choices=list(SOUND_NETS), help="sound net")
     add(
         "--arch_vision",
@@ -83,8 +83,8 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add("--weights_synthesizer", default="", help="state dict to start the fusion module from")
     add("--num_channels", type=whole(1, 4096), default=32, help="C, channels of sound and vision features")
     add("--ngf", type=whole(1, 1024), default=64, help="channels of the outermost level of the U-Net")
-    add("--num_frames", type=whole(1), default=1, help="K, point-cloud frames of each source")
-    add("--stride_frames", type=whole(1), default=1, help="frames from one of the K to the next")
+    add("--num_frames", type=whole(1, 10_000), default=1, help="K, point-cloud frames of each source")
+    add("--stride_frames", type=whole(1, 10**6), default=1, help="frames from one of the K to the next")
     add("--frame_pool", default="maxpool", choices=list(FRAME_POOLS), help="pooling over the K frames")
     add("--vision_activation", default="sigmoid", choices=list(ACTIVATIONS), help="on vision features")
     add("--sound_activation", default="no", choices=list(ACTIVATIONS), help="on sound features")
@@ -103,8 +103,8 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--batch_size_per_gpu", type=whole(1), default=32, help="B, mixtures in a batch on one device")
-    add("--workers", type=whole(0), default=32, help="processes that load data for each device; 0: none")
+    add("--batch_size_per_gpu", type=whole(1, 10**6), default=32, help="B, mixtures in a batch on one device")
+    add("--workers", type=whole(0, 10**6), default=32, help="processes that load data for each device; 0: none")
     add("--cache", default="", help="folder that keeps recordings and clouds decoded, filled on first use; none: off")
     add("--num_val", type=whole(-1), default=-1, help="validation mixtures; -1: one for every row of the list")
     add(
@@ -115,8 +115,8 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     )
     add("--audLen", type=whole(2, 2**27), default=65535, help="L, samples of a mixture")
     add("--audRate", type=whole(1, 384_000), default=11025, help="sampling rate in Hz")
-    add("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
-    add("--stft_hop", type=whole(1), default=256, help="STFT hop in samples")
+    add("--stft_frame", type=whole(2, 2**20), default=1022, help="STFT window in samples")
+    add("--stft_hop", type=whole(1, 2**20), default=256, help="STFT hop in samples")
     add("--voxel_size", type=real(0, 100, exclusive=True), default=0.02, help="edge of a voxel in metres")
     add(
         "--rgbs_feature",
@@ -238,7 +238,12 @@ def _add_cost_options(group: argparse._ArgumentGroup) -> None:
         default=0,
         help="1: less memory; the U-Net's forward is done again in backward",
     )
-    add("--accumulate", type=whole(1), default=1, help="batches of each device that make one step of the optimiser")
+    add(
+        "--accumulate",
+        type=whole(1, 10**6),
+        default=1,
+        help="batches of each device that make one step of the optimiser",
+    )
     add("--sync_bn", type=switch, default=0, help="1: batch norm over the batches of all devices, not of each")
 
 
@@ -300,7 +305,7 @@ def take_model_options(options: argparse.Namespace) -> None:
         InputError: the file is damaged.
     """
     config = Path(options.ckpt) / options.id / "config.json"
-    if not config.exists():
+    if not is_there(config):
         return
     stored = stored_options(config, MODEL_OPTIONS)
     changed = {name: value for name, value in stored.items() if value != getattr(options, name)}
@@ -311,17 +316,12 @@ def take_model_options(options: argparse.Namespace) -> None:
 
 def stored_options(config: Path, names: list[str]) -> dict:
     """Those of the named options that a run's `config.json` holds, checked; raises InputError if it is damaged."""
+    content = read_json(config)
     try:
-        stored = {name: value for name, value in read_json(config)["options"].items() if name in names}
-        words = [
-            word
-            for name, value in stored.items()
-            for word in ([f"--{name}", *value] if isinstance(value, list) else [f"--{name}={value}"])
-        ]
-        parsed = vars(build_parser().parse_args(words))
-    except (AttributeError, KeyError, InputError) as error:
+        stored = checked_values(build_parser(), content.get("options"))
+    except InputError as error:
         raise InputError(f"{config}: no options of a run in it ({error}); restore it, or remove it") from error
-    return {name: parsed[name] for name in stored}
+    return {name: value for name, value in stored.items() if name in names}
 
 
 def choose_device(name: str) -> torch.device:

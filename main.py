@@ -42,7 +42,7 @@ from utils.distributed import (
     world_size,
 )
 from utils.errors import InputError, run_command
-from utils.files import remove_leftovers
+from utils.files import is_there, remove_leftovers
 from utils.launch import launch
 from utils.lock import locked
 from utils.optimizer import set_learning_rates
@@ -292,7 +292,7 @@ def start_vision(model: SeparationNet, options: argparse.Namespace) -> None:
     """Starts the vision trunk, where there is one, from the pretrained classifier, unless weights were given."""
     if options.weights_vision or options.arch_vision == "label":
         return
-    if Path(options.pretrained_vision).exists():
+    if is_there(Path(options.pretrained_vision)):
         start_from_classifier(model.vision, options.pretrained_vision)
         say(f"vision trunk starts from {options.pretrained_vision}")
     else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from arguments import SEPARATION_OPTIONS, build_parser, stored_options
+from arguments import SEPARATION_OPTIONS, build_parser, check_options, stored_options
 from utils.errors import InputError
-from utils.options import check_unchanged
+from utils.files import fault_of_folder, is_there
+from utils.options import check_unchanged, checked_values
 from utils.progress import say
 from utils.results import is_empty
 
@@ -35,10 +36,14 @@ def run_options(run: Path) -> argparse.Namespace:
     Raises:
         InputError: no such folder, or its `config.json` is damaged.
     """
-    if not run.is_dir():
-        raise InputError(f"{run}: no such folder; expected one with sound_best.pth, vision_best.pth, ... of a run")
+    if fault := fault_of_folder(run):
+        raise InputError(f"{run}: {fault}; expected one with sound_best.pth, vision_best.pth, ... of a run")
     options, config = build_parser().parse_args([]), run / "config.json"
-    vars(options).update(stored_options(config, SEPARATION_OPTIONS) if config.exists() else PUBLISHED_OPTIONS)
+    vars(options).update(stored_options(config, SEPARATION_OPTIONS) if is_there(config) else PUBLISHED_OPTIONS)
+    try:
+        check_options(options)
+    except InputError as error:
+        raise InputError(f"{config}: {error}") from error
     vars(options).update(weights_of(run))
     return options
 
@@ -58,7 +63,12 @@ def check_resumed(last: dict, options: argparse.Namespace) -> None:
     Raises:
         InputError: with the options' names.
     """
-    was = {**vars(build_parser().parse_args([])), **last["options"]}  # an option newer than the run had its default
+    parser = build_parser()
+    try:
+        stored = checked_values(parser, last["options"])
+    except InputError as error:
+        raise InputError(f"last.pth: not the options of a run ({error})") from error
+    was = {**vars(parser.parse_args([])), **stored}  # an option newer than the run had its default
     may_change = set(MAY_CHANGE)
     if options.num_epoch < was["num_epoch"]:
         may_change.remove("num_epoch")

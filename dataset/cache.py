@@ -19,7 +19,8 @@ from dataset.audio import cut_window, open_recording, read_window, recording_len
 from dataset.meshes import read_surface
 from dataset.points import read_points
 from utils.errors import InputError, WriteError
-from utils.files import replacing
+from utils.files import replacing, words_of
+from utils.leftovers import remove_left_behind
 
 FORMAT = b"2"  # another one when the same file would be stored in another way
 HEADER_BYTES = 128  # a line of JSON, names, types and shapes of the arrays that follow, padded with spaces
@@ -84,7 +85,7 @@ class Cache:
         try:
             source = os.stat(path)
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+            raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
         name = hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=16, salt=FORMAT).hexdigest()
         target = f"{self.folder}/{kind}/{name[:2]}/{name}.{source.st_size}.{source.st_mtime_ns}.bin"
         with suppress(OSError, ValueError, TypeError):  # there is none, or it is damaged
@@ -103,7 +104,9 @@ def _made(target: Path, path: str, write: Callable[[BinaryIO, str], None]) -> di
             entry = _mapped(temporary)  # before it is renamed: by then another process may have replaced it
     except WriteError as error:
         raise WriteError(f"{error}; the cache needs room there, or leave --cache out") from error
-    for other in target.parent.glob(f"{target.name.partition('.')[0]}.*"):
+    name = target.name.partition(".")[0]
+    remove_left_behind(target.parent.glob(f".{name}.*.tmp.bin"))
+    for other in target.parent.glob(f"{name}.*"):
         if other != target:
             with suppress(OSError):
                 other.unlink()

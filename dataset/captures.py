@@ -14,6 +14,7 @@ from dataset.frames import draw_frames, frames_needed
 from dataset.points import RawCloud, read_ply
 from dataset.text_clouds import read_text
 from utils.errors import InputError
+from utils.files import fault_of_file, fault_of_folder
 
 READERS: dict[str, Callable[[str], RawCloud]] = {".ply": read_ply, ".pcd": read_pcd}
 TEXT_ENDINGS = (".xyz", ".xyzrgb", ".pts")
@@ -175,9 +176,11 @@ def list_frames(path: str) -> list[str]:
         InputError: there is nothing at `path`, or no cloud in the folder.
     """
     if not os.path.isdir(path):
-        if not os.path.exists(path):
-            raise InputError(f"{path}: no such file or folder")
+        if fault := fault_of_file(path):
+            raise InputError(f"{path}: {'no such file or folder' if fault == 'no such file' else fault}")
         return [path]
+    if fault := fault_of_folder(path):
+        raise InputError(f"{path}: {fault}")
     names = sorted(name for name in os.listdir(path) if _is_cloud(name))
     if not names:
         raise InputError(f"{path}: the folder holds no point cloud ({', '.join(ENDINGS)})")

@@ -20,6 +20,7 @@ from dataset.index import IndexRow, parse_index
 from dataset.ply import vertex_fields
 from dataset.points import read_points, voxelise
 from utils.errors import InputError
+from utils.files import words_of
 from utils.parallel import mapper
 from utils.progress import Progress
 
@@ -120,7 +121,7 @@ def find_frames(folder: str, count: int) -> tuple[list[str], list[Finding]]:
     try:
         there = {entry.name for entry in os.scandir(folder) if entry.is_file()}
     except OSError as error:
-        return [], [Finding("missing frames", folder, f"cannot be read ({error.strerror})")]
+        return [], [Finding("missing frames", folder, f"cannot be read ({words_of(error)})")]
     missing = [frame for frame in expected if frame not in there]
     if not missing:
         return expected, []

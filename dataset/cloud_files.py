@@ -6,17 +6,20 @@ in memory.
 
 from __future__ import annotations
 
-import os
+from codecs import BOM_UTF8
 
 import numpy as np
 
 from dataset.colours import find_colours
 from dataset.points import RawCloud, find_axes, whole_points
-from dataset.tables import parse_table
+from dataset.tables import MOST_HEADER_BYTES, parse_table
 from utils.errors import InputError
+from utils.files import read_bytes, words_of
 
 KINDS = {"F": "f", "I": "i", "U": "u"}
 SYNONYMS = {"COLUMNS": "FIELDS"}
+MOST_GROWTH = 16  # times that compressed points may unpack to: those of cameras do to 2 or 3 times
+SMALL_BYTES = 2**25  # that any may unpack to: grids of depth that miss nearly all points shrink much more
 
 
 def read_pcd(path: str) -> RawCloud:
@@ -26,17 +29,15 @@ def read_pcd(path: str) -> RawCloud:
         InputError: the file is missing, truncated or not PCD, or holds no points.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-        if not content.strip():
+        content = read_bytes(path)
+        if not content[:MOST_HEADER_BYTES].strip():
             raise ValueError("the file is empty")
         with np.errstate(invalid="ignore"):  # of NaN in fields of whole numbers
             fields = _parse_pcd(content)
             xyz = np.stack(find_axes(fields))
             rgb, note = find_colours(fields)
     except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError) as error:
-        reason = "no such file" if not os.path.isfile(path) else " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as a PCD point cloud ({reason})") from error
+        raise InputError(f"{path}: cannot be read as a PCD point cloud ({words_of(error)})") from error
     return whole_points(path, xyz, rgb, note)
 
 
@@ -68,19 +69,20 @@ def _parse_pcd(content: bytes) -> dict[str, np.ndarray]:
 def _split_pcd(content: bytes) -> tuple[dict[str, list[str]], bytes]:
     """The words of each line of the header by the line's first word, and what follows the header."""
     header: dict[str, list[str]] = {}
-    content = content.removeprefix(b"\xef\xbb\xbf")
+    start = len(BOM_UTF8) if content.startswith(BOM_UTF8) else 0
     while "DATA" not in header:
-        line, newline, content = content.partition(b"\n")
-        if not newline:
-            raise ValueError("no header of a PCD file")
-        words = line.decode("latin-1").split() or ["#"]
+        end = content.find(b"\n", start, MOST_HEADER_BYTES)
+        if end < 0:
+            raise ValueError("no header of a PCD file, of 1 MB at most")
+        words = content[start:end].decode("latin-1").split() or ["#"]
+        start = end + 1
         header[SYNONYMS.get(words[0].upper(), words[0].upper())] = words[1:]
     if "POINTS" not in header and header.get("WIDTH") and header.get("HEIGHT"):
         header["POINTS"] = [str(_whole(header["WIDTH"][0]) * _whole(header["HEIGHT"][0]))]
     missing = [name for name in ("FIELDS", "SIZE", "TYPE", "POINTS", "DATA") if not header.get(name)]
     if missing:
         raise ValueError(f"no {missing[0]} in its header")
-    return header, content
+    return header, content[start:]
 
 
 def _whole(word: str) -> int:
@@ -114,6 +116,8 @@ def _binary_columns(
         packed, unpacked = np.frombuffer(body[:8], "<u4").tolist()
         if unpacked < size or len(body) < 8 + packed:
             raise ValueError("the file is truncated")
+        if unpacked > max(SMALL_BYTES, MOST_GROWTH * packed):
+            raise ValueError(f"its {packed} bytes pretend to unpack to {unpacked}; save it as binary")
         body = _decompress(body[8 : 8 + packed], unpacked)
         columns, start = [], 0
         for kind, count in parts:
@@ -127,11 +131,11 @@ def _binary_columns(
     return [table[name] for name in record.names]
 
 
-def _decompress(packed: bytes, size: int) -> bytes:
+def _decompress(packed: bytes, size: int) -> bytearray:
     """LZF: a byte below 32 is followed by that many bytes and one more as they are; from 32 on, it and the next one or
     two tell how much to repeat of what came before, and from how far back."""
     done, place = bytearray(), 0
-    while place < len(packed):
+    while place < len(packed) and len(done) <= size:
         control = packed[place]
         place += 1
         if control < 32:
@@ -151,4 +155,4 @@ def _decompress(packed: bytes, size: int) -> bytes:
         done += (piece * (length // len(piece) + 1))[:length]
     if len(done) != size:
         raise ValueError("its compressed points are damaged")
-    return bytes(done)
+    return done

@@ -18,7 +18,7 @@ from dataset.mpeg_file import MpegDecoder, mpeg_layout
 from dataset.ogg import find_links
 from dataset.sound_file import UNKNOWN, ChainDecoder, FilePart, SoundFileDecoder, plain_rifx
 from utils.errors import InputError
-from utils.files import identity, mapped
+from utils.files import fault_of_file, identity, mapped, words_of
 
 BLOCK = 2**20  # samples that `decoded_blocks` decodes at a time
 
@@ -72,6 +72,8 @@ def truncated(decoder: Decoder) -> InputError:
 
 
 def _choose(path: str) -> Decoder:
+    if fault := fault_of_file(path):
+        raise InputError(f"{path}: cannot be read as audio ({fault})")
     kind, offset = _content(path)
     if kind == "mpeg":
         layout = mpeg_layout(*identity(path))
@@ -81,7 +83,7 @@ def _choose(path: str) -> Decoder:
         return _by_libsndfile(path, kind, offset)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: a .raw file without a format
         failure = _failure(path, error)
-    if kind == "rifx" or not os.path.isfile(path):  # libav takes big-endian samples for little-endian ones
+    if kind == "rifx":  # libav takes big-endian samples for little-endian ones
         raise failure
     try:
         return MediaDecoder(path)
@@ -91,15 +93,12 @@ def _choose(path: str) -> Decoder:
 
 def _content(path: str) -> tuple[str, int]:
     """What a file looks like behind its ID3v2 tags, and how many bytes those take."""
-    try:
-        with open(path, "rb") as file:
-            start, offset = file.read(4), 0
-        if start[:3] == b"ID3":
-            with mapped(path) as data:
-                offset = after_tags(data, 0)
-                start = data[offset : offset + 4]
-    except OSError:  # which opening it says
-        return "", 0
+    with open(path, "rb") as file:
+        start, offset = file.read(4), 0
+    if start[:3] == b"ID3":
+        with mapped(path) as data:
+            offset = after_tags(data, 0)
+            start = data[offset : offset + 4]
     kinds = {b"fLaC": "flac", b"OggS": "ogg", b"RIFX": "rifx"}
     if start in kinds:
         return kinds[start], offset
@@ -163,10 +162,8 @@ def _count(path: str, size: int, modified_ns: int) -> int:
 
 
 def _failure(path: str, error: Exception) -> InputError:
-    reason = str(getattr(error, "error_string", error))
-    if not os.path.isfile(path):
-        reason = "no such file"
-    elif not os.path.getsize(path):
+    reason = str(getattr(error, "error_string", "")) or words_of(error)
+    if not os.path.getsize(path):
         reason = "the file is empty"
     elif reason.startswith("File does not exist"):  # what libsndfile says when an mp3 has no frames
         reason = "no frames of audio in it"

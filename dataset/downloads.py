@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.files import CONTROL
+from utils.files import CONTROL, fault_of_file, fault_of_folder
 
 SOUNDING = {  # endings of files that are tried first where several have one name
     *(".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp2", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
@@ -60,8 +60,9 @@ def find_downloads(inputs: list[Path], output: Path) -> Downloads:
     """
     found, seen = Downloads(), {os.path.realpath(output)}
     for path in inputs:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+        fault = fault_of_folder(path) if os.path.isdir(path) else fault_of_file(path)
+        if fault:
+            raise InputError(f"{path}: {'no such file or folder' if fault == 'no such file' else fault}")
         if not path.is_dir():
             found.files.append(path)
             continue

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from dataset.index import IndexRow
 from dataset.music import SourceDraw
+from utils.cells import names_of
 from utils.errors import InputError
+from utils.files import open_text, words_of
 
 LAST_START = 2**40  # samples: far beyond any recording, and small enough to count from
 
@@ -32,11 +34,11 @@ def read_eval_list(
             frames, another window or rate. The message names file and line.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open_text(path) as file:
             reader = csv.DictReader(file)
-            lines = [(f"{path}:{reader.line_num}", row) for row in reader]
+            lines = [(f"{path}:{reader.line_num}", names_of(row)) for row in reader]
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV text file ({error})") from error
     if not lines:

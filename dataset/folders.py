@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.files import fault_of_name
+from utils.files import fault_of_folder, fault_of_name
 
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")
 OTHER_FORMAT = f"not {' '.join(AUDIO_SUFFIXES)}; scripts/prepare_audio.py makes such"
@@ -40,8 +40,8 @@ def subfolders(root: Path, left_out: LeftOut) -> list[Path]:
     Raises:
         InputError: there is no such folder, or it holds none.
     """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; expected one folder for each instrument in it")
+    if fault := fault_of_folder(root):
+        raise InputError(f"{root}: {fault}; expected one folder for each instrument in it")
     folders = []
     for path in sorted(root.iterdir()):
         if path.is_dir() and path.name.startswith(HIDDEN):

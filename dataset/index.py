@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.files import replacing
+from utils.files import fault_of_file, fault_of_folder, open_text, replacing, words_of
 
 INSTRUMENT_ALIASES = {  # names of the reference's scripts, of MUSIC and of Solos
     "sax": "saxophone",
@@ -73,11 +73,11 @@ def parse_index(path: str | Path) -> list[IndexRow | InputError]:
         InputError: the file is missing, not text, or empty.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open_text(path) as file:
             lines = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader]
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); scripts/create_index_files.py makes index files"
+            f"{path}: cannot be read ({words_of(error)}); scripts/create_index_files.py makes index files"
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV text file ({error})") from error
@@ -106,15 +106,19 @@ def _parse_row(fields: list[str], origin: str) -> IndexRow | InputError:
 
 def _check_files(row: IndexRow) -> None:
     counted = "paths count from the working directory"
-    if not os.path.isfile(row.audio_path):
-        raise InputError(f"{row.origin}: recording {row.audio_path} does not exist ({counted})")
-    if not os.path.isdir(row.frames_path):
-        raise InputError(f"{row.origin}: folder {row.frames_path} does not exist ({counted})")
-    if not os.path.isfile(row.frame_path(row.num_frames - 1)):
-        raise InputError(
-            f"{row.origin}: says {row.num_frames} frames, but {row.frame_path(row.num_frames - 1)} does not exist; "
-            "make the index files again with scripts/create_index_files.py"
-        )
+    last = row.frame_path(row.num_frames - 1)
+    if fault := fault_of_file(row.audio_path):
+        raise InputError(f"{row.origin}: recording {row.audio_path} {_told(fault, counted)}")
+    if fault := fault_of_folder(row.frames_path):
+        raise InputError(f"{row.origin}: folder {row.frames_path} {_told(fault, counted)}")
+    if fault := fault_of_file(last):
+        again = "make the index files again with scripts/create_index_files.py"
+        raise InputError(f"{row.origin}: says {row.num_frames} frames, but {last} {_told(fault, again)}")
+
+
+def _told(fault: str, advice: str) -> str:
+    """What is wrong with a path, and what to do where nothing is there."""
+    return f"does not exist ({advice})" if fault.startswith("no such") else f"cannot be read ({fault})"
 
 
 def write_index(path: str | Path, rows: Iterable[IndexRow]) -> None:

@@ -17,6 +17,7 @@ from dataset.music import Cloud
 from dataset.point_transforms import PointAugmentation
 from dataset.points import load_voxels
 from utils.errors import InputError
+from utils.files import fault_of_folder
 from utils.seeding import generator
 
 ENDINGS = (".off", ".ply")
@@ -53,8 +54,8 @@ class LabelledClouds(Dataset):
         self.voxel_size, self.rgbs_feature, self.seed, self.num_points = voxel_size, rgbs_feature, seed, num_points
         self.augment = augment if part == "train" else 0.0
         self.cache = Cache(cache)
-        if not root.is_dir():
-            raise InputError(f"{root}: no such folder; expected <class>/train/*.off and <class>/test/*.off in it")
+        if fault := fault_of_folder(root):
+            raise InputError(f"{root}: {fault}; expected <class>/train/*.off and <class>/test/*.off in it")
         self.classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
         self.items: list[tuple[Path, int]] = []
         for label, name in enumerate(self.classes):

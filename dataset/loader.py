@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dataset.collate import collate
 from utils.distributed import everyones, largest, rank, world_size
 from utils.errors import InputError
+from utils.parallel import interrupts_waiting
 from utils.seeding import generator
 from utils.signals import leave_to_parent
 from utils.skipped import Skipped
@@ -127,7 +128,9 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Any]:
         self.done, self.left_out = self.sampler.start // self.sampler.round_size, []
-        for batch, errors in self.loader:
+        with interrupts_waiting():  # while its workers start
+            batches = iter(self.loader)
+        for batch, errors in batches:
             self.check()
             if self.in_step:
                 batch, errors = _agreed(batch, errors)

@@ -12,7 +12,7 @@ import numpy as np
 
 from dataset.containers import told_bytes
 from utils.errors import InputError
-from utils.files import identity, is_utf8
+from utils.files import identity, is_utf8, words_of
 
 WHOLE_SHARE = 0.9  # of the length a header tells of: a file that ends before is truncated
 SLACK_S = 0.2  # that a whole file may end before the time its header tells of: packets are that long
@@ -204,5 +204,4 @@ def _opened(path: str) -> Iterator[av.container.InputContainer]:
             source = f"file:{path}" if is_utf8(path) else stack.enter_context(open(path, "rb"))
             yield stack.enter_context(av.open(source, metadata_errors="ignore", options=options))
     except (av.FFmpegError, OSError) as error:
-        reason = "no such file" if not os.path.exists(path) else error.strerror or error
-        raise InputError(f"{path}: cannot be read as audio ({reason})") from error
+        raise InputError(f"{path}: cannot be read as audio ({words_of(error)})") from error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import numpy as np
 
+from dataset.tables import MOST_HEADER_BYTES, check_lines
 from utils.errors import InputError
+from utils.files import read_bytes, words_of
 from utils.seeding import generator
 
 SURFACE_POINTS = 2**14  # kept of a mesh, of which a sample takes some
 MOST_WIDTH_M = 3.0  # of a mesh whose height is made 1 m
 HEADER = re.compile(  # some files have no space after OFF
-    rb"\s*(?P<kind>(?:ST)?C?N?OFF)\s*(?P<counts>(?:-?\d+\s+){2}-?\d+)(?=\s|$)"
+    rb"\s*(?P<kind>(?:ST)?C?N?OFF)\s*(?P<counts>(?:-?\d{1,99}\s+){2}-?\d{1,99})(?=\s|$)"
 )
 MOST_COLUMNS = 12  # of a vertex: its place, normal, colour and texture
 COMMENT = re.compile(rb"#[^\r\n]*")
@@ -44,11 +45,9 @@ def read_off(path: str) -> tuple[np.ndarray, np.ndarray]:
         InputError: the file is missing, truncated or not OFF, or holds no faces or impossible numbers.
     """
     try:
-        with open(path, "rb") as file:
-            return _parse(file.read())
+        return _parse(read_bytes(path))
     except (OSError, ValueError, OverflowError, MemoryError) as error:
-        reason = "no such file" if not os.path.exists(path) else str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as an OFF mesh ({reason})") from error
+        raise InputError(f"{path}: cannot be read as an OFF mesh ({words_of(error)})") from error
 
 
 def upright(corners: np.ndarray) -> np.ndarray:
@@ -94,9 +93,12 @@ def sample_surface(corners: np.ndarray, count: int, rng: np.random.Generator) ->
 def _parse(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     if b"#" in content:
         content = COMMENT.sub(b"", content)
-    header = HEADER.match(content)
+    check_lines(content)
+    header = HEADER.match(content, 0, MOST_HEADER_BYTES)
     if not header:
-        raise ValueError("its header is not OFF and three numbers" if content.strip() else "the file is empty")
+        raise ValueError(
+            "its header is not OFF and three numbers" if content[:MOST_HEADER_BYTES].strip() else "the file is empty"
+        )
     num_vertices, num_faces, _ = map(int, header["counts"].split())
     if num_vertices < 1 or num_faces < 1:
         raise ValueError(f"{num_vertices} vertices and {num_faces} faces")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from plyfile import PlyData
 
-from dataset.tables import parse_table
+from dataset.tables import MOST_HEADER_BYTES, parse_table
+from utils.files import read_bytes
 
 TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
@@ -51,15 +52,17 @@ def read_vertices(path: str) -> np.ndarray:
     Raises:
         OSError, ValueError: the file cannot be read, or is not PLY, truncated or damaged.
     """
-    with open(path, "rb") as file:
-        content = file.read()
+    content = read_bytes(path)
     header = parse_header(content)
     names = [element.name for element in header.elements]
     if "vertex" not in names:
         raise ValueError(f"no vertices; it holds {', '.join(names) or 'nothing'}")
     place = names.index("vertex")
     before, vertex = header.elements[:place], header.elements[place]
+    if not vertex.properties:
+        raise ValueError("its vertices have no properties")
     if vertex.dtype is None or (header.encoding != "ascii" and any(element.dtype is None for element in before)):
+        _check_counts(header, len(content) - header.body)
         return np.asarray(PlyData.read(path, mmap="c")["vertex"].data)  # rare: lists among or before the vertices
     if header.encoding == "ascii":
         return _ascii_vertices(content, header, sum(element.count for element in before), vertex)
@@ -72,9 +75,11 @@ def read_vertices(path: str) -> np.ndarray:
 
 def parse_header(content: bytes) -> Header:
     """The header of a PLY file; raises ValueError if it is none."""
-    end = END.search(content)
+    end = END.search(content, 0, MOST_HEADER_BYTES)
     if not content.removeprefix(b"\xef\xbb\xbf").startswith(b"ply") or not end:
-        raise ValueError("no header of a PLY file" if content.strip() else "the file is empty")
+        raise ValueError(
+            "no header of a PLY file, of 1 MB at most" if content[:MOST_HEADER_BYTES].strip() else "the file is empty"
+        )
     head = content[: end.start()].decode("latin-1")
     encoding, elements = "", []
     for line in NEWLINE.split(head)[1:]:
@@ -83,7 +88,7 @@ def parse_header(content: bytes) -> Header:
                 pass
             case ["format", encoding, *_] if encoding in ORDERS:
                 pass
-            case ["element", name, count] if count.isdigit():
+            case ["element", name, count] if re.fullmatch("[0-9]{1,18}", count):
                 elements.append(Element(name, int(count), []))
             case ["property", "list", _, _, name] if elements:
                 elements[-1].properties.append((name, ""))
@@ -104,9 +109,16 @@ def parse_header(content: bytes) -> Header:
 
 def vertex_fields(path: str) -> list[str]:
     """The names of the vertices' properties, for a message; raises as `read_vertices`."""
-    with open(path, "rb") as file:
-        header = parse_header(file.read())
+    header = parse_header(read_bytes(path))
     return [name for element in header.elements if element.name == "vertex" for name, _ in element.properties]
+
+
+def _check_counts(header: Header, size: int) -> None:
+    """Raises ValueError for more records than `size` bytes can hold, each a byte or more."""
+    for element in header.elements:
+        least = sum(np.dtype(kind or "u1").itemsize for _, kind in element.properties)
+        if element.count * max(1, least if header.encoding != "ascii" else len(element.properties)) > size:
+            raise ValueError(f"early end-of-file: {element.count} of {element.name}, the file is truncated")
 
 
 def _ascii_vertices(content: bytes, header: Header, skipped: int, vertex: Element) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from dataset.colours import find_colours, full_scale, to_unit
 from dataset.ply import read_vertices, vertex_fields
 from dataset.point_transforms import PointAugmentation
 from utils.errors import InputError
+from utils.files import words_of
 
 MAX_COORDINATE = 2**16  # voxels from the origin on any axis: a batch of such clouds can still be numbered
 
@@ -67,8 +67,7 @@ def read_ply(path: str) -> RawCloud:
         xyz = np.stack(find_axes(fields))  # [3, P]
         rgb, note = find_colours(fields)
     except (PlyParseError, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        reason = "no such file" if not os.path.isfile(path) else str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as a PLY point cloud ({reason})") from error
+        raise InputError(f"{path}: cannot be read as a PLY point cloud ({words_of(error)})") from error
     return whole_points(path, xyz, rgb, note)
 
 

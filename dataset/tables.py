@@ -7,6 +7,9 @@ from io import BytesIO
 
 import numpy as np
 
+MOST_HEADER_BYTES = 2**20  # of any cloud: what has no end of it by then is none, or would take long to read
+MOST_LINE_BYTES = 2**20  # of numbers in columns
+
 
 def parse_table(text: bytes, width: int | None = None, most: int | None = None, first_line: int = 1) -> np.ndarray:
     """Numbers `[rows, width]`, float64, separated by blanks; blank lines and `#` comments are passed over.
@@ -17,17 +20,33 @@ def parse_table(text: bytes, width: int | None = None, most: int | None = None, 
         first_line: the number of the text's first line, for messages.
 
     Raises:
-        ValueError: a word is no number, or lines differ in length.
+        ValueError: a word is no number, or lines differ in length or are too long.
     """
+    check_lines(text, first_line, most)
     try:
         with warnings.catch_warnings():  # numpy's, of an empty text
             warnings.simplefilter("ignore")
-            table = np.loadtxt(BytesIO(text), ndmin=2, max_rows=most)
+            table = np.loadtxt(BytesIO(text), ndmin=2, max_rows=None if most is None else min(most, len(text)))
     except ValueError as error:
         raise ValueError(_what_is_wrong(text, width, first_line) or "it is no table of numbers") from error
     if table.size and width is not None and table.shape[1] != width:
         raise ValueError(_what_is_wrong(text, width, first_line) or f"{table.shape[1]} columns, expected {width}")
     return table if table.size else np.empty((0, width or 0))
+
+
+def check_lines(text: bytes, first_line: int = 1, most: int | None = None) -> None:
+    """Raises ValueError for a text with a line too long for numbers in columns: reading it would take long.
+
+    most: lines that are looked at; `first_line` is the number of the first.
+    """
+    start, passed = 0, 0
+    while len(text) - start > MOST_LINE_BYTES and (most is None or passed < most):
+        ends = (text.rfind(end, start, start + MOST_LINE_BYTES + 1) for end in (b"\n", b"\r"))
+        end = max(ends)  # of the last line that ends within reach
+        if end < 0:
+            raise ValueError(f"line {first_line + passed} has more than {MOST_LINE_BYTES} bytes, too many for numbers")
+        passed += text.count(b"\n", start, end + 1)
+        start = end + 1
 
 
 def is_number(word: bytes | str) -> bool:

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataset.points import RawCloud, whole_points
-from dataset.tables import is_number, parse_table
+from dataset.tables import MOST_HEADER_BYTES, check_lines, is_number, parse_table
 from utils.errors import InputError
+from utils.files import read_bytes, words_of
 
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 COMMENTS = (b"#", b"//")
+COUNT = re.compile("[0-9]{1,18}")  # of points, on a line of its own
 SAMPLED_LINES = 1000  # that decide on the separators
 DECIMAL_COMMA = re.compile(rb"[-+]?\d*,\d+(?:[eE][-+]?\d+)?,?")  # a word of the lines where blanks separate
 TITLES = {  # words of a title, in lower case -> what the columns are
@@ -40,13 +42,11 @@ def read_text(path: str, columns: Sequence[str] | None = None) -> RawCloud:
         InputError: the file is missing, truncated or anything else, holds no points, or has other columns.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_bytes(path)
         table, title, has_comma = _parse(_plain(content))
         names, note = _name_columns(table, title, columns, os.path.splitext(path)[1].lower())
     except (OSError, ValueError, OverflowError, MemoryError) as error:
-        reason = "no such file" if not os.path.isfile(path) else " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as a text point cloud ({reason})") from error
+        raise InputError(f"{path}: cannot be read as a text point cloud ({words_of(error)})") from error
     place = {name: number for number, name in enumerate(names)}
     xyz = table[:, [place[axis] for axis in "xyz"]].T
     rgb = table[:, [place[channel] for channel in "rgb"]].T if "r" in place else None
@@ -72,6 +72,7 @@ def _plain(content: bytes) -> bytes:
 
 def _parse(content: bytes) -> tuple[np.ndarray, list[str], bool]:
     """The numbers `[P, columns]`, the words of the title if there is one, and whether commas are decimal ones."""
+    check_lines(content)
     start, number, title, count = _head(content)
     body = content[start:]
     body, has_comma = _separated_by_blanks(body)
@@ -84,17 +85,20 @@ def _parse(content: bytes) -> tuple[np.ndarray, list[str], bool]:
 def _head(content: bytes) -> tuple[int, int, list[str], int | None]:
     """Where the points begin (byte and line), the words of a title, and the number of points if it stands there."""
     start, title, is_titled, count = 0, [], False, None
-    for number, line in enumerate(content.split(b"\n"), 1):
+    lines = content[:MOST_HEADER_BYTES].split(b"\n")
+    for number, line in enumerate(lines, 1):
         words = _words(line)
         is_comment = line.strip().startswith(COMMENTS)
         if is_comment or (words and not is_titled and not any(map(_starts_as_number, words))):
             is_titled |= not is_comment
             title = words if {"x", "y", "z"} <= set(_meanings(words)) or not title else title
-        elif len(words) == 1 and words[0].isdigit() and count is None:
+        elif len(words) == 1 and COUNT.fullmatch(words[0]) and count is None:
             count = int(words[0])
         elif words:
             return start, number, title, count
         start += len(line) + 1
+    if len(content) > MOST_HEADER_BYTES:
+        raise ValueError(f"no point in its first {number} lines")
     return start, number, title, count
 
 
@@ -155,7 +159,7 @@ def _scans(body: bytes, count: int, number: int) -> np.ndarray:
         if skipped is None:
             return np.concatenate(tables) if tables else np.empty((0, 0))
         words = lines[skipped].split()
-        if len(words) != 1 or not words[0].isdigit():
+        if len(words) != 1 or not COUNT.fullmatch(words[0].decode("latin-1")):
             raise ValueError(f"more than the {count} points that the line above them tells of")
         count, lines, number = int(words[0]), lines[skipped + 1 :], number + skipped + 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ from models.label_net import LabelNet
 from models.minkowski_net import SparseResNet18
 from models.separation_net import SeparationNet
 from models.synthesizer_net import Bias, InnerProduct
-from utils.checkpoint import load, load_weights
+from utils.checkpoint import check_fit, fill, load
 from utils.errors import InputError
 
 SOUND_NETS = {"unet5": 5, "unet6": 6, "unet7": 7}  # levels of the U-Net
@@ -53,7 +54,7 @@ class ModelBuilder:
 
     def build_sound(self, arch: str = "unet5", fc_dim: int = 64, weights: str = "", ngf: int = 64) -> Unet:
         """A U-Net with `fc_dim` output channels and `ngf` channels at its outermost level."""
-        return _filled(Unet(fc_dim, num_downs=_choose(SOUND_NETS, arch, "sound net"), ngf=ngf), weights)
+        return _filled(partial(Unet, fc_dim, num_downs=_choose(SOUND_NETS, arch, "sound net"), ngf=ngf), weights)
 
     def build_vision(
         self,
@@ -65,11 +66,11 @@ class ModelBuilder:
     ) -> nn.Module:
         """A vision net with `fc_dim` output channels on a sparse engine (see `models.backend`), or for `num_labels`."""
         net = _choose(VISION_NETS, arch, "vision net")
-        return _filled(net(fc_dim, num_labels) if net is LabelNet else net(fc_dim, engine), weights)
+        return _filled(partial(net, fc_dim, num_labels if net is LabelNet else engine), weights)
 
     def build_synthesizer(self, arch: str = "linear", fc_dim: int = 64, weights: str = "") -> nn.Module:
         """A fusion module for `fc_dim` channels."""
-        return _filled(_choose(FUSIONS, arch, "fusion module")(fc_dim), weights)
+        return _filled(partial(_choose(FUSIONS, arch, "fusion module"), fc_dim), weights)
 
     def build_criterion(self, arch: str = "bce") -> Callable:
         """A loss (prediction, target, weight), all `[B, 1, F, T]`, -> scalar."""
@@ -82,9 +83,15 @@ def _choose(registry: dict, name: str, kind: str):
     return registry[name]
 
 
-def _filled(net: nn.Module, weights: str) -> nn.Module:
-    if weights:
-        load_weights(net, weights)
+def _filled(make: Callable[[], nn.Module], weights: str) -> nn.Module:
+    """The net that `make` makes; for weights of another size it is not made, which could take all memory."""
+    if not weights:
+        return make()
+    content = load(weights)
+    with torch.device("meta"):  # names and shapes, without numbers
+        check_fit(make(), content, weights)
+    net = make()
+    fill(net, content, weights)
     return net
 
 

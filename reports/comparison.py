@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import bootstrap
 
-from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, write_media
-from reports.page import writing_page
+from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
+from reports.page import MINUS, writing_page
+from reports.summary import LABELS
 from utils.errors import InputError
 
 RESAMPLES = 10_000
@@ -108,7 +109,7 @@ def write_comparison_page(runs: list[Path], folder: Path) -> tuple[Path, Compari
     first, *others = comparison.runs
     columns = [{"key": "sdr_mixture", "label": "SDR before"}]
     columns += [{"key": f"sdr of {run}", "label": f"SDR {run}"} for run in comparison.runs]
-    columns += [{"key": f"{run} less", "label": f"{run} \u2212 {first}", "signed": True} for run in others]
+    columns += [{"key": f"{run} less", "label": f"{run} {MINUS} {first}", "signed": True} for run in others]
     with writing_page(folder) as (new, page):
         page |= {
             "title": " / ".join(comparison.runs),
@@ -130,7 +131,11 @@ def scores(comparison: Comparison) -> dict:
     notes = ["dB"]
     for run in others:
         found = {label: comparison.difference(run, score) for score, label in LABELS.items()}
-        told = ", ".join(f"{label} {difference}" for label, difference in found.items() if difference)
+        told = ", ".join(
+            f"{label} {difference}".replace(" -", f" {MINUS}").replace("[-", f"[{MINUS}")
+            for label, difference in found.items()
+            if difference
+        )
         count = max((difference.n for difference in found.values() if difference), default=0)
         notes.append(f"{run} less {first}: {told or 'no mixture that both scored'} ({count} mixtures)")
     notes.append(f"in brackets {CONFIDENCE:.0%} intervals of the mean difference, by a paired bootstrap over mixtures")

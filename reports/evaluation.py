@@ -9,19 +9,16 @@ from pathlib import Path
 
 from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
+from reports.page import MINUS
+from reports.summary import MOST_DB, check_summary
+from utils.cells import names_of
 from utils.errors import InputError
-from utils.files import read_json
+from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
 from utils.results import INCOMPLETE
 
 SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
-LABELS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
 MOST_SOURCES = 1000
-# What a page takes of `metrics.json`, and what that is; a mean over no mixtures is None.
-SUMMARY = {
-    **dict.fromkeys(("n_mixtures", "n_scored"), int),
-    **dict.fromkeys(LABELS, int | float | None),
-    "per_instrument": dict,
-}
+MOST_RATE_HZ, MOST_SAMPLES = 384_000, 2**27  # as of the command line
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,17 @@ class Mixture:
             raise ValueError("a row is cut short")
         if not 1 <= int(self.row["num_sources"]) <= MOST_SOURCES:
             raise ValueError(f"{self.row['num_sources']} sources")
-        for name in ("rate_hz", "window_samples"):
-            if int(self.row[name]) < 1:
+        for name, most in (("rate_hz", MOST_RATE_HZ), ("window_samples", MOST_SAMPLES)):
+            if not 1 <= int(self.row[name]) <= most:
                 raise ValueError(f"{name} {self.row[name]}")
         _ = self.index, self.made_of, self.instruments
-        for name in SCORE_COLUMNS:
-            self.score(name)
+        of_sources = [f"{name}_{n}" for name in ("sdr", "sdr_mixture") for n in self.sources]
+        for name in (*SCORE_COLUMNS, *of_sources):
+            value = self.score(name)
+            if value is None and name in of_sources and self.score("sdr") is not None:
+                raise ValueError(f"no {name}")
+            if value is not None and not abs(value) <= MOST_DB:
+                raise ValueError(f"{name} {value}")
 
     @property
     def improvement(self) -> float | None:
@@ -101,25 +103,27 @@ def read_evaluation(run: Path) -> Evaluation:
     Raises:
         InputError: the run was never evaluated, or its results are damaged.
     """
-    if not (run / "metrics.json").exists():
+    if fault := fault_of_folder(run):
+        raise InputError(f"{run}: {fault}; expected the folder of a run")
+    if not is_there(run / "metrics.json"):
         raise InputError(f"{run}: holds no metrics.json of an evaluation; scripts/test.sh evaluates a run")
     if (run / INCOMPLETE).exists():
         raise InputError(f"{run}: an evaluation ended before all its results were written; evaluate the run again")
     summary, table = read_json(run / "metrics.json"), run / "metrics.csv"
-    missing = [name for name, kind in SUMMARY.items() if not isinstance(summary.get(name, ...), kind)]
-    if missing:
+    try:
+        check_summary(summary)
+    except ValueError as error:
         raise InputError(
-            f"{run / 'metrics.json'}: not the scores of an evaluation ({missing[0]} is missing or no "
-            f"{'number' if missing[0] != 'per_instrument' else 'table'}); evaluate the run again"
-        )
+            f"{run / 'metrics.json'}: not the scores of an evaluation ({error}); evaluate the run again"
+        ) from error
     folders = {int(path.name[:4]): path for path in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:
-        with open(table, newline="", encoding="utf-8") as file:
-            mixtures = [Mixture(row, folders.get(int(row["index"]))) for row in csv.DictReader(file)]
+        with open_text(table) as file:
+            mixtures = [Mixture(row, folders.get(int(row["index"]))) for row in map(names_of, csv.DictReader(file))]
         for mixture in mixtures:
             mixture.check()
     except OSError as error:
-        raise InputError(f"{table}: cannot be read ({error.strerror}); evaluate the run again") from error
+        raise InputError(f"{table}: cannot be read ({words_of(error)}); evaluate the run again") from error
     except (KeyError, ValueError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not the scores of an evaluation ({error}); evaluate the run again") from error
     return Evaluation(run, summary, mixtures)
@@ -165,7 +169,7 @@ def write_media(page: Path, mixture: Mixture, estimates: dict[str, Path], summar
         for number, (run, folder) in enumerate(estimates.items()):
             label, name = run or "separated", f"pred{n}_{number}"
             score = mixture.score(f"sdr_{n}") if not run else None
-            note = "" if score is None else f"SDR {score:z.1f} dB"
+            note = "" if score is None else f"SDR {score:z.1f} dB".replace("-", MINUS)
             tracks.append(sound(folder / f"pred{n}.wav", name, label, folder / f"predamp{n}.jpg", note))
             picture = image(folder / f"predmask{n}.jpg", f"predmask{n}_{number}")
             masks.append({"label": f"mask, {label}", "image": picture})

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.evaluation import Evaluation
+from reports.page import MINUS
 from utils.figures import save_figure
 from utils.results import plot_history
 
@@ -70,7 +71,7 @@ def draw_pairs(evaluation: Evaluation) -> Figure:
     for row, column in np.argwhere(np.isfinite(values)):
         ink = "white" if abs(values[row, column]) > 0.6 * limit else "black"
         count = len(improvements[names[row], names[column]])
-        label = f"{values[row, column]:z.1f}\n({count})"
+        label = f"{values[row, column]:z.1f}\n({count})".replace("-", MINUS)
         axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=8)
     figure.colorbar(picture, ax=axes)
     return figure

@@ -33,9 +33,12 @@ def measure(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     edges = np.linspace(0, total, min(COLUMNS, total) + 1).round().astype(int).tolist()
     extremes, magnitudes = [], []
     for start, end in zip(edges, edges[1:], strict=False):
-        wave = recording.read(start, min(max(end - start, frame), total - start), rate_hz, mono=True)[0]
-        extremes.append((wave[: end - start].min(), wave[: end - start].max()))
-        spectrum = np.abs(np.fft.rfft(window * np.pad(wave[:frame], (0, max(0, frame - len(wave))))))
+        first = max(0, min((start + end - frame) // 2, total - frame))  # a frame's, whole within the recording
+        begin = min(start, first)
+        wave = recording.read(begin, min(max(end, first + frame), total) - begin, rate_hz, mono=True)[0]
+        extremes.append((wave[start - begin : end - begin].min(), wave[start - begin : end - begin].max()))
+        wave = wave[first - begin :][:frame]
+        spectrum = np.abs(np.fft.rfft(window * np.pad(wave, (0, frame - len(wave)))))
         magnitudes.append(np.interp(rows_hz, bins, spectrum))
     return np.array(extremes).T, np.array(magnitudes).T
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from plotly.offline import get_plotlyjs
 
 from utils.errors import WriteError
-from utils.files import finite, read_json, write_json
+from utils.files import TEMPORARY, finite, read_json, write_json
+from utils.leftovers import holding, if_left_behind, making
 
 STATIC = Path(__file__).resolve().parent / "static"
 DATA, DATA_BEGINS = "data.js", "window.REPORT = "
@@ -24,6 +26,7 @@ UNLISTED = re.compile(
     r"index\.html|page\.(css|js)|data\.js|plotly\.min\.js|figures/[\w-]+\.png|mixtures/\d{4}/\w+\.(mp3|jpg|js)"
     r"|(cloud|wave|sound|spectrum)\d+\.(js|png|mp3|jpg)"
 )
+MINUS = "\u2212"  # as of the figures and of page.js
 TRIES = 100  # to put a page in its place while others do the same
 
 
@@ -47,23 +50,25 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
     """
     folder = folder.resolve()  # where a link leads
     files_of_page(folder)
-    new, page = _beside(folder), {}
+    page: dict = {}
     try:
-        new.mkdir(parents=True)
-        yield new, page
-        for path in STATIC.iterdir():
-            shutil.copyfile(path, new / path.name)
-        (new / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
-        (new / DATA).write_text(f"{DATA_BEGINS}{json.dumps(finite(page))};\n", encoding="utf-8")
-        written = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
-        write_json(new / MANIFEST, {"files": [*written, MANIFEST]})
-        _put_in_place(new, folder)
+        _clear_leftovers(folder)
+        with making(lambda: _beside(folder), is_folder=True) as new:
+            try:
+                yield new, page
+                for path in STATIC.iterdir():
+                    shutil.copyfile(path, new / path.name)
+                (new / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+                (new / DATA).write_text(f"{DATA_BEGINS}{json.dumps(finite(page))};\n", encoding="utf-8")
+                written = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+                write_json(new / MANIFEST, {"files": [*written, MANIFEST]})
+                _put_in_place(new, folder)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
     except BrokenPipeError:  # of standard output, while this was written
         raise
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def files_of_page(folder: Path) -> list[str]:
@@ -91,27 +96,50 @@ def files_of_page(folder: Path) -> list[str]:
 def _put_in_place(new: Path, folder: Path) -> None:
     """Makes `new` the page in `folder`; what is no page's there goes over into it."""
     for _ in range(TRIES):
-        old = _beside(folder)
         try:
-            folder.rename(old)
+            with holding(folder):
+                _exchange(new, folder)
         except FileNotFoundError:
-            old = None
-        try:
-            if old:
-                _hand_over(old, new, files_of_page(old))
-            new.rename(folder)
-        except BaseException as error:
-            is_taken = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
-            if old and not folder.exists():
-                old.rename(folder)
-                old = None
-            if not is_taken:
+            if folder.exists():
                 raise
-        if old:
-            shutil.rmtree(old, ignore_errors=True)
+            with suppress(OSError):  # somebody else's stands there by now
+                new.rename(folder)
         if not new.exists():
             return
     raise WriteError(f"{folder}: others write there all the time")
+
+
+def _exchange(new: Path, folder: Path) -> None:
+    """Puts `new` in the place of the page in `folder`, unless another page takes it before."""
+    old = _beside(folder)
+    folder.rename(old)
+    try:
+        _hand_over(old, new, files_of_page(old))
+        new.rename(folder)
+    except BaseException as error:
+        is_taken = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+        if not folder.exists():
+            old.rename(folder)
+            old = None
+        if not is_taken:
+            raise
+    if old:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Removes what killed processes left beside `folder`; of a page that was being replaced nothing is lost."""
+    found = folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp") if folder.parent.is_dir() else ()
+    for path in [path for path in found if TEMPORARY.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]:
+        with if_left_behind(path) as is_left:
+            if not is_left:
+                continue
+            if (path / MANIFEST).is_file():  # a whole page: what is no part of it is somebody's
+                if folder.exists():
+                    _hand_over(path, folder, files_of_page(path))
+                else:
+                    path.rename(folder)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _hand_over(old: Path, new: Path, listed: list[str]) -> None:
@@ -124,5 +152,5 @@ def _hand_over(old: Path, new: Path, listed: list[str]) -> None:
 
 
 def _beside(folder: Path) -> Path:
-    """A name for a folder beside another that nobody else has; a killed process's is removed as temporary files are."""
+    """A name for a folder beside another that nobody else has."""
     return folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.evaluation import LABELS, Evaluation, Mixture, read_evaluation, write_media
+from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.figures import write_figures
-from reports.page import writing_page
+from reports.page import MINUS, writing_page
+from reports.summary import LABELS
 from utils.conditioning import format_conditioning
 from utils.run_state import read_history
 
@@ -67,7 +68,7 @@ def scores(summary: dict) -> dict:
         f"dB, means of {summary['n_scored']} scored mixtures; {summary['n_mixtures'] - summary['n_scored']} unscored"
     ]
     if summary.get("conditioning"):
-        notes += format_conditioning(summary["conditioning"]).split("\n")
+        notes += format_conditioning(summary["conditioning"]).replace("-", MINUS).split("\n")
     return {"columns": ["", *LABELS.values()], "rows": rows, "notes": notes}
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.comparison import mean_interval, read_comparison
+from reports.evaluation import MOST_SOURCES
+from utils.cells import as_cell
 from utils.errors import InputError
 from utils.figures import save_figure
 from utils.files import read_json, replacing
@@ -75,10 +77,13 @@ def condition_of(options: dict) -> str:
 
 
 def _options(run: Path) -> dict:
-    options = read_json(run / "config.json").get("options", {})
-    if not {"num_mix", "arch_vision", "rgbs_feature"} <= options.keys():
+    options = read_json(run / "config.json").get("options")
+    told = options if isinstance(options, dict) else {}
+    num_mix, has_colours = told.get("num_mix"), told.get("rgbs_feature")
+    is_right = isinstance(num_mix, int) and 2 <= num_mix <= MOST_SOURCES and has_colours in (0, 1)
+    if not is_right or not isinstance(told.get("arch_vision"), str):
         raise InputError(f"{run / 'config.json'}: no options of a run in it")
-    return options
+    return told
 
 
 def _mean(values: np.ndarray) -> Score:
@@ -120,7 +125,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writerow(["num_mix", "condition", *columns, "n_scored", "run"])
     for row in rows:
         values = [value for score in row.scores.values() for value in (score.mean, score.low, score.high)]
-        writer.writerow([row.num_mix, row.condition, *values, row.n, row.run.name])
+        writer.writerow([row.num_mix, row.condition, *values, row.n, as_cell(row.run.name)])
     return text.getvalue()
 
 

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from dataset.cache import Cache
 from dataset.index import IndexRow, read_index
 from utils.errors import InputError, WriteError, run_command
+from utils.files import remove_leftovers
 from utils.options import ArgumentParser, switch, whole
 from utils.parallel import mapper, usable_cores
 from utils.progress import Progress, say
@@ -85,6 +86,7 @@ def build_cache(rows: list[IndexRow], folder: Path, rate_hz: int, with_clouds: b
 def main() -> int:
     options = parse_arguments()
     rows = [row for path in options.list for row in read_index(path)]
+    remove_leftovers(options.cache)
     unreadable = build_cache(rows, options.cache, options.audRate, bool(options.clouds), options.workers)
     counts = f"{len(recordings(rows))} recordings" + (f", {len(clouds(rows))} clouds" if options.clouds else "")
     size = sum(path.stat().st_size for path in options.cache.rglob("*.bin"))

@@ -12,41 +12,84 @@ here=$(dirname "$(readlink -f "$0")")
 python=$("$here/python.sh") || exit 2
 mixes="2 3" conditions="label depth rgb-depth" test=data/test.csv output=ckpt/comparison-table prefix=compare
 depth=models/resnet18_pretrained.pth rgb=models/resnet18_pretrained.pth
-ckpt=ckpt
+ckpt=ckpt must_be_there=
+newline='
+'
+refuse() {
+    echo "error: $1" >&2
+    exit 2
+}
 own=
 for word in "$@"; do # what is not ours stays in "$@"
     shift
-    case ${own:-$word} in
-    --mixes) [ "$own" ] && mixes=$word ;;
-    --conditions) [ "$own" ] && conditions=$word ;;
-    --test) [ "$own" ] && test=$word ;;
-    --output) [ "$own" ] && output=$word ;;
-    --ckpt) [ "$own" ] && ckpt=$word ;;
-    --prefix) [ "$own" ] && prefix=$word ;;
-    --pretrained_depth) [ "$own" ] && depth=$word ;;
-    --pretrained_rgb) [ "$own" ] && rgb=$word ;;
-    *)
-        set -- "$@" "$word"
-        continue
-        ;;
+    if [ -z "$own" ]; then
+        case $word in
+        --mixes=* | --conditions=* | --test=* | --output=* | --ckpt=* | --prefix=* | --pretrained_depth=* | --pretrained_rgb=*)
+            own=${word%%=*} word=${word#*=}
+            ;;
+        --mixes | --conditions | --test | --output | --ckpt | --prefix | --pretrained_depth | --pretrained_rgb)
+            own=$word
+            continue
+            ;;
+        --num_mix | --num_mix=*) refuse "${word%%=*}: the numbers of sources are chosen by --mixes" ;;
+        --id | --id=*) refuse "${word%%=*}: runs are named by --prefix" ;;
+        --pretrained_vision | --pretrained_vision=*) refuse "${word%%=*}: use --pretrained_depth and --pretrained_rgb" ;;
+        --arch_vision | --arch_vision=* | --rgbs_feature | --rgbs_feature=*)
+            refuse "${word%%=*}: what the runs are conditioned on is chosen by --conditions"
+            ;;
+        --mode | --mode=* | --resume | --resume=* | --overwrite | --overwrite=* | --eval_list | --eval_list=*)
+            refuse "${word%%=*}: chosen here; runs go on where they stopped, and remove theirs from $ckpt to begin anew"
+            ;;
+        -h | --help) exec "$0" --help ;;
+        *)
+            set -- "$@" "$word"
+            continue
+            ;;
+        esac
+    fi
+    case $word in '' | --*) refuse "$own needs a value" ;; esac
+    case $own in
+    --mixes) mixes=$word ;;
+    --conditions) conditions=$word ;;
+    --test) test=$word ;;
+    --output) output=$word ;;
+    --ckpt) ckpt=$word ;;
+    --prefix) prefix=$word ;;
+    --pretrained_depth) depth=$word && must_be_there=$must_be_there${must_be_there:+$newline}$word ;;
+    --pretrained_rgb) rgb=$word && must_be_there=$must_be_there${must_be_there:+$newline}$word ;;
     esac
-    if [ "$own" ]; then own=; else own=$word; fi
+    own=
 done
-[ -z "$own" ] || {
-    echo "error: $own needs a value" >&2
-    exit 2
-}
+[ -z "$own" ] || refuse "$own needs a value"
 
 # All of this now, not after the first training.
-for condition in $conditions; do
-    case $condition in label | depth | rgb-depth) continue ;; esac
-    echo "error: --conditions: $condition is none of label, depth, rgb-depth" >&2
-    exit 2
+set -f # words of lists are no patterns of files
+case $mixes in *[!\ ]*) ;; *) refuse "--mixes: names no number of sources" ;; esac
+case $conditions in *[!\ ]*) ;; *) refuse "--conditions: names none of label, depth, rgb-depth" ;; esac
+named=' '
+for mix in $mixes; do
+    case $mix in [2-9] | [1-9][0-9]) ;; *) refuse "--mixes: $mix is no number of sources from 2 to 99" ;; esac
+    case $named in *" $mix "*) refuse "--mixes: names $mix twice" ;; esac
+    named="$named$mix "
 done
-[ -f "$test" ] || {
-    echo "error: --test: $test: no such file; scripts/create_index_files.py makes data/test.csv" >&2
-    exit 2
-}
+for condition in $conditions; do
+    case $condition in label | depth | rgb-depth) ;; *)
+        refuse "--conditions: $condition is none of label, depth, rgb-depth"
+        ;;
+    esac
+    case $named in *" $condition "*) refuse "--conditions: names $condition twice" ;; esac
+    named="$named$condition "
+done
+set +f
+case $prefix in */*) refuse "--prefix: $prefix holds a slash; it begins the runs' names" ;; esac
+[ -e "$test" ] || refuse "--test: $test: no such file; scripts/create_index_files.py makes data/test.csv"
+if [ -d "$test" ] || [ ! -r "$test" ]; then refuse "--test: $test: not a file that can be read"; fi
+[ ! -e "$output" ] || [ -d "$output" ] || refuse "--output: $output: not a folder"
+IFS_before=$IFS IFS=$newline
+for file in $must_be_there; do
+    [ -f "$file" ] || refuse "$file: no such classifier; scripts/pretrain_vision.py makes one"
+done
+IFS=$IFS_before
 
 # train_on CONDITION ID [OPTIONS]
 train_on() {
@@ -60,8 +103,6 @@ train_on() {
     "$here/train.sh" "$@" --ckpt "$ckpt" --id "$id" --resume 1
 }
 
-newline='
-'
 runs=
 for mix in $mixes; do
     first=

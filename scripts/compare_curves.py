@@ -14,15 +14,15 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils import checkpoint
 from utils.errors import InputError, run_command
 from utils.options import ArgumentParser
-from utils.run_state import HISTORY
+from utils.run_state import HISTORY, read_history
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     for run, curve in zip(options.others, others, strict=True):
         if curve.keys() != first.keys():
             raise InputError(f"{run}: {len(curve)} epochs of training, but {len(first)} in {options.first}")
-    differences = [{epoch: 100 * (curve[epoch] / first[epoch] - 1) for epoch in first} for curve in others]
+    differences = [{epoch: _per_cent(curve[epoch], first[epoch]) for epoch in first} for curve in others]
     for number, run in enumerate((options.first, *options.others), 1):
         print(f"run {number}: {run}")
     for epoch, loss in first.items():
@@ -47,16 +47,21 @@ def main() -> None:
         print(f"run {number} is within {most:.2f} % of run 1 in every epoch, {mean:.2f} % on average")
 
 
+def _per_cent(loss: float, first: float) -> float:
+    """How much more a loss is than the first run's; NaN where that is zero."""
+    return 100 * (loss / first - 1) if first else math.nan
+
+
 def read_curve(run: Path) -> dict[int, float]:
     """The mean training loss of each epoch of a run.
 
     Raises:
         InputError: no epoch of it is finished, or its history cannot be read.
     """
-    path = run / HISTORY
-    train = checkpoint.load(path)["train"]
+    history = read_history(run)
+    train = history["train"] if history else {"epoch": []}
     if not train["epoch"]:
-        raise InputError(f"{path}: no epoch of training yet")
+        raise InputError(f"{run / HISTORY}: no epoch of training yet")
     return dict(zip(train["epoch"], train["loss"], strict=True))
 
 

@@ -17,15 +17,19 @@ while [ $# -gt 0 ]; do
         pretrain_epochs=1 epochs=1 repeats=1 drop=1 mask_thres=0.1 # masks that have learnt nothing are below 0.5
         ;;
     --seed)
-        shift
+        [ $# -gt 1 ] && shift
         seed=${1:-}
-        case $seed in '' | *[!0-9]*) refuse "--seed takes a whole number of 0 or more" ;; esac
+        case $seed in '' | *[!0-9]* | ??????????*) refuse "--seed takes a whole number from 0 to 999999999" ;; esac
         ;;
     --mixes)
         [ "${mixes+taken}" ] || refuse "unknown option $1"
-        shift
+        [ $# -gt 1 ] && shift
         mixes=${1:-}
-        case $mixes in '' | *[!2-4\ ]*) refuse "--mixes takes numbers of sources from 2 to 4" ;; esac
+        case " $mixes " in
+        *[!2-4\ ]* | *[2-4][2-4]* | *2*2* | *3*3* | *4*4*) refuse "--mixes takes numbers of sources from 2 to 4" ;;
+        *[2-4]*) ;;
+        *) refuse "--mixes takes numbers of sources from 2 to 4" ;;
+        esac
         ;;
     *) refuse "unknown option $1" ;;
     esac

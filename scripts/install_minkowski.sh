@@ -5,6 +5,10 @@ set -eu
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=scripts/usage.sh
 . "$here/usage.sh"
+[ $# -eq 0 ] || {
+    echo "error: unknown option $1; usage: $0" >&2
+    exit 2
+}
 cd "$here/.."
 version=0.5.4
 ./scripts/setup.sh

@@ -17,11 +17,10 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -31,10 +30,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from demo_data import plan
 
 from utils.errors import InputError, run_command
+from utils.files import is_there, read_json, remove_leftovers
 from utils.options import ArgumentParser, real, whole
-from utils.parallel import usable_cores
+from utils.parallel import mapper, usable_cores
 
 VERSION = 1  # raise it when the same arguments would give other bytes
+MOST = 2**63 - 1  # of an argument
+MOST_FILES = 10**6  # of an instrument in a data set that may be removed
 STAMP = "demo_data.json"  # written last: its presence says that the set is whole
 UNFINISHED_STAMP = "demo_data.unfinished.json"
 
@@ -97,18 +99,22 @@ def main() -> None:
 
 def _results(recipe: plan.Recipe, output: Path, jobs: list[plan.Job], workers: int) -> Iterator[tuple[int, int]]:
     """Runs the jobs -> (files, bytes) of each as it gets done."""
-    if workers == 1:
-        yield from (plan.run(recipe, output, job) for job in jobs)
-        return
-    # Spawned, not forked: the caller may hold threads, which a fork would copy half-way.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        for done in as_completed([pool.submit(plan.run, recipe, output, job) for job in jobs]):
-            yield done.result()
+    with mapper(min(workers, len(jobs)), chunk=1) as mapped:
+        yield from mapped(partial(plan.run, recipe, output), jobs)
 
 
 def _read_stamp(path: Path) -> dict | None:
-    return json.loads(path.read_text()) if path.exists() else None
+    """What made the data set in a folder; None where nothing tells. Raises InputError for a stamp that is not ours."""
+    if not is_there(path):
+        return None
+    stamp = read_json(path)
+    recipe = {name: value for name, value in stamp.items() if name != "version"}
+    is_right = recipe.keys() == {field.name for field in fields(plan.Recipe)} and "version" in stamp
+    if not is_right or not all(type(value) in (int, float) and 0 <= value <= MOST for value in recipe.values()):
+        raise InputError(f"{path}: not what this script writes; choose another --output")
+    if sum(recipe[name] for name in ("recordings", "performers", "bodies")) * recipe["frames"] > MOST_FILES:
+        raise InputError(f"{path}: a data set of more than {MOST_FILES} files; choose another --output")
+    return stamp
 
 
 def _remove(output: Path, old: dict) -> None:
@@ -117,6 +123,8 @@ def _remove(output: Path, old: dict) -> None:
         (output / stamp).unlink(missing_ok=True)
     recipe = plan.Recipe(**{name: value for name, value in old.items() if name != "version"})
     paths = [output / path for job in plan.jobs(recipe) for path in plan.files(recipe, job)]
+    for folder in {path.parent for path in paths if path.parent.is_dir()}:
+        remove_leftovers(folder)
     for path in paths:
         path.unlink(missing_ok=True)
     folders = {parent for path in paths for parent in path.relative_to(output).parents if parent.name}

@@ -35,6 +35,7 @@ from utils.wav import writing_wav
 
 RATE_HZ = 44_100
 FLOOR_POINTS_PER_M2, FLOOR_NOISE_M, FLOOR_MARGIN_M = 1500, 0.004, 1.0
+MOST_FLOOR_POINTS = 10**7
 STRAYS, STRAY_HEIGHTS_M = 60, (0.3, 2.5)
 PAN = 0.6  # of the outermost musicians, 1 is one loudspeaker alone
 
@@ -74,10 +75,15 @@ def choose_rows(index: Path, count: int) -> list[IndexRow]:
 def build_scene(rows: list[IndexRow], places: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points `[P, 3]` in metres and colours `[P, 3]` in 0..1 of a frame of each performer, a floor, and strays."""
     clouds = [read_cloud(row.frame_path(int(rng.integers(row.num_frames)))) for row in rows]
+    without = [row for row, (_, colours) in zip(rows, clouds, strict=True) if colours is None]
+    if without:
+        raise InputError(f"{without[0].frames_path}: clouds without colours, which a scene needs")
     xyz = [points + (place, 0, rng.uniform(-0.3, 0.3)) for (points, _), place in zip(clouds, places, strict=True)]
     rgb = [colours for _, colours in clouds]
     low, high = np.concatenate(xyz).min(axis=0) - FLOOR_MARGIN_M, np.concatenate(xyz).max(axis=0) + FLOOR_MARGIN_M
     count = int(FLOOR_POINTS_PER_M2 * (high[0] - low[0]) * (high[2] - low[2]))
+    if count > MOST_FLOOR_POINTS:
+        raise InputError(f"a floor of {count / FLOOR_POINTS_PER_M2:.3g} square metres: are the clouds in metres?")
     floor = rng.uniform(low, high, (count, 3))
     floor[:, 1] = rng.normal(0, FLOOR_NOISE_M, count)
     strays = rng.uniform(low, high, (STRAYS, 3))

@@ -16,8 +16,9 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
+import math
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -57,11 +58,11 @@ class Measured:
 
 def read_measured(path: Path) -> Measured:
     """Reads the JSON of `benchmark.py step`; raises InputError if it is none."""
+    figures = read_json(path)
     try:
-        figures = read_json(path)
         stages = {name: sum(ways.values()) for name, ways in figures["stages_s"].items()}
         backward = sum(ways["backward"] for ways in figures["stages_s"].values())
-        return Measured(
+        measured = Measured(
             batch=figures["batch_size"],
             sources=figures["num_mix"],
             frames=figures["num_frames"],
@@ -78,7 +79,12 @@ def read_measured(path: Path) -> Measured:
             sample_cpu=figures["sample_cpu_s"],
             audio_rate=figures["audRate"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
+        for name, value in asdict(measured).items():
+            is_time = name not in ("batch", "sources", "frames", "voxels", "window_s", "audio_rate")
+            if not (math.isfinite(value) and (value > 0 or is_time and value == 0)):
+                raise ValueError(f"{name} is {value}")
+        return measured
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not what benchmark.py step --json writes ({error})") from error
 
 

@@ -13,6 +13,7 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from dataset.points import read_cloud
 from reports.evaluation import read_evaluation
 from utils.errors import InputError, run_command
 from utils.figures import save_figure
+from utils.files import fault_of_file
 from utils.options import ArgumentParser, whole
 from utils.spectrogram import stft
 
@@ -56,9 +58,11 @@ def instruments_of(folder: Path) -> list[str]:
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
     """Waveform `[L]` and its rate in Hz."""
     try:
-        return soundfile.read(path, dtype="float32")
+        if fault := fault_of_file(path):
+            raise InputError(f"{path}: cannot be read ({fault}); expected a folder that an evaluation wrote")
+        return soundfile.read(os.fsencode(path), dtype="float32")
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be read; expected a folder that an evaluation wrote") from error
+        raise InputError(f"{path}: cannot be read ({error.error_string}); evaluate the run again") from error
 
 
 def draw_spectrogram(axes: Axes, path: Path, title: str, loudest: float, n_fft: int, hop: int) -> None:

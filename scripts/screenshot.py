@@ -59,6 +59,12 @@ def start_browser(width: int = 1280, height: int = 1000) -> Chrome:
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
+def set_size(browser: Chrome, width: int, height: int) -> None:
+    """Makes the page so many pixels large, as on a phone below 500: a window is never so narrow."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
 def wait(browser: Chrome, script: str, seconds: float = 20):
     """The value of a script once it is true; raises TimeoutError."""
     end = time.monotonic() + seconds
@@ -75,6 +81,7 @@ def main() -> None:
         raise InputError(f"{options.page}: no such page")
     browser = start_browser(options.width, options.height)
     try:
+        set_size(browser, options.width, options.height)
         browser.get(options.page.resolve().as_uri())
         if options.row is not None:
             rows = browser.find_elements("css selector", f'tr.row.opens[data-index="{options.row}"]')

@@ -8,13 +8,20 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/usage.sh"
 cd "$here/.."
 requirements=requirements.txt
-[ "${1:-}" = "--dev" ] && requirements="requirements-dev.txt"
+case $#${1:-} in
+0) ;;
+1--dev) requirements="requirements-dev.txt" ;;
+*)
+    echo "error: unknown option ${2:-$1}; usage: $0 [--dev]" >&2
+    exit 2
+    ;;
+esac
 stamp=.venv/$requirements.installed
 wanted=$(cat requirements.txt $requirements requirements-scene.txt | cksum)
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 
 python=${PYTHON:-python3}
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
     echo "error: $python is missing or older than 3.11; install Python 3.11, or name one: PYTHON=python3.12 $0" >&2
     exit 2
 }

@@ -13,7 +13,16 @@
 #SBATCH --output=slurm-%j.log
 #SBATCH --signal=B:TERM@300
 set -eu
-: "${SLURM_JOB_ID:?start this with sbatch}"
+case ${1:-} in # by itself: Slurm runs a copy of this file, far from the others
+-h | --help)
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+esac
+[ "${SLURM_JOB_ID:-}" ] || {
+    echo "error: start this with sbatch; --help tells how" >&2
+    exit 2
+}
 root=${SLURM_SUBMIT_DIR:-.}
 stopped=$root/slurm-$SLURM_JOB_ID.stopped # there when a signal came, to this script or to a node
 

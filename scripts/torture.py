@@ -23,7 +23,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from dataset.index import IndexRow, write_index
 from utils.errors import run_command
+from utils.leftovers import scratch
 from utils.options import ArgumentParser, whole
 
 OPTIONS = [
@@ -52,8 +52,8 @@ EARLY = 0.2  # share of the kills that fall before the first line of output, whe
 
 def main() -> int:
     options = parse_arguments()
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        return torture(Path(folder), options.kills, options.seed)
+    with scratch("torture") as folder:
+        return torture(folder, options.kills, options.seed)
 
 
 def torture(folder: Path, kills: int, seed: int) -> int:

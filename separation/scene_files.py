@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from utils.figures import save_figure
 from utils.files import replacing, write_json
 
 CANDIDATES = "candidates.npz"
+OWNER = np.dtype(np.int16)  # of a point: the number of its candidate
+MOST_BYTES = 2**22  # of all but the owners
 
 
 def scene_files(folder: Path, names: list[str]) -> list[Path]:
@@ -35,7 +38,7 @@ def write_candidates(scene: Scene, folder: Path, capture: str) -> None:
         np.savez_compressed(
             file,
             capture=capture,
-            owners=scene.owners.astype(np.int16),
+            owners=scene.owners.astype(OWNER),
             taken=scene.taken,
             has_floor=scene.has_floor,
             scores=[candidate.score for candidate in scene.candidates],
@@ -48,21 +51,46 @@ def write_candidates(scene: Scene, folder: Path, capture: str) -> None:
 def read_candidates(folder: Path, capture: str, xyz: np.ndarray, rgb: np.ndarray | None) -> Scene | None:
     """The scene that `write_candidates` wrote there of the same capture, with its points; None if there is none."""
     try:
+        with ZipFile(folder / CANDIDATES) as archive:  # which may hold far more than a scene, packed
+            if sum(part.file_size for part in archive.infolist()) > MOST_BYTES + OWNER.itemsize * len(xyz):
+                return None
         with np.load(folder / CANDIDATES) as stored:
             values = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, BadZipFile):
+        if values["capture"] != capture:
+            return None
+        reasons = map(str, values["reasons"].tolist())
+        scores, floors = (map(float, values[name].tolist()) for name in ("scores", "floors"))
+        candidates = [Candidate(*row) for row in zip(scores, reasons, floors, strict=True)]
+        owners, taken = values["owners"].astype(OWNER, casting="same_kind"), values["taken"].tolist()
+        numbers = range(len(candidates))
+        if (
+            owners.shape != (len(xyz),)
+            or not set(np.unique(owners)) <= {-1, *numbers}
+            or not set(taken) <= set(numbers)
+        ):
+            return None
+        elsewhere = [LeftOut(*part) for part in zip(ELSEWHERE, map(int, values["elsewhere"].tolist()), strict=True)]
+        has_floor = bool(values["has_floor"])
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+        BadZipFile,
+        zlib.error,
+    ):
         return None
-    if values.get("capture") != capture or len(values["owners"]) != len(xyz):
-        return None
-    columns = (values["scores"].tolist(), values["reasons"].tolist(), values["floors"].tolist())
     return Scene(
         xyz,
         rgb,
-        candidates=[Candidate(*row) for row in zip(*columns, strict=True)],
-        owners=values["owners"].astype(int),
-        taken=tuple(values["taken"].tolist()),
-        has_floor=bool(values["has_floor"]),
-        elsewhere=[LeftOut(*part) for part in zip(ELSEWHERE, values["elsewhere"].tolist(), strict=True)],
+        candidates=candidates,
+        owners=owners.astype(int),
+        taken=tuple(taken),
+        has_floor=has_floor,
+        elsewhere=elsewhere,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import time
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from screenshot import DRAWN, start_browser, wait
+from screenshot import DRAWN, set_size, start_browser, wait
 from test_reports import write_evaluation
 
 from reports.comparison import write_comparison_page
@@ -201,6 +202,87 @@ def test_it_fits_a_phone_and_the_night(page, scheme, width):
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.fixture(params=[390, 1280])
+def sized(browser, request):
+    """The browser at the width of a phone and of a desk."""
+    set_size(browser, request.param, 900)
+    yield browser
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def whole_tables(browser):
+    return browser.execute_script(
+        "return [...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
+
+
+def coloured_at_the_edges(browser):
+    """Shares of the pixels of each view's four edges that are a point's."""
+    shares = []
+    for view in browser.find_elements("css selector", ".view"):
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", view)
+        time.sleep(0.5)
+        pixels = np.asarray(Image.open(io.BytesIO(view.screenshot_as_png)))[..., :3].astype(int)
+        colourful = pixels.max(axis=2) - pixels.min(axis=2) > 60
+        assert colourful.mean() > 0.01
+        shares += [part.mean() for part in (colourful[:5], colourful[-5:], colourful[:, :5], colourful[:, -5:])]
+    return shares
+
+
+def test_all_columns_and_whole_clouds_at_any_width(sized, runs):
+    load(sized, runs[0] / "report" / "index.html")
+    assert whole_tables(sized)
+    labels = [cell.text for cell in sized.find_elements("css selector", "#scores th")]
+    assert labels[-1] == "SI-SDR"
+    right = "return document.querySelector('#scores th:last-child').getBoundingClientRect().right"
+    assert sized.execute_script(right) <= sized.execute_script("return document.documentElement.clientWidth")
+    open_row(sized, 0)
+    wait(sized, DRAWN)
+    assert whole_tables(sized)
+    row = sized.find_element("css selector", "tr.row")
+    values = row.find_elements("css selector", "td[data-label]")
+    assert len(values) == 6 and values[-1].rect["x"] + values[-1].rect["width"] <= row.rect["x"] + row.rect["width"] + 1
+    assert max(coloured_at_the_edges(sized)) == 0
+    check_log(sized)
+
+
+def people(count):
+    rng = np.random.default_rng(0)
+    bodies = rng.normal((0, 0.9, 0), (0.15, 0.4, 0.12), (count, 2000, 3)).clip((-1, 0, -1), (1, 1.75, 1))
+    return {f"player {n}": (body + (1.3 * n, 0, 0), rng.random((2000, 3))) for n, body in enumerate(bodies)}
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_whole_scene_at_any_width(sized, tmp_path, count):
+    soundfile.write(tmp_path / "song.wav", np.zeros(22050), 22050)
+    stems = dict.fromkeys(people(count), tmp_path / "song.wav")
+    song, clouds = tmp_path / "song.wav", people(count)
+    load(sized, write_recording_page(tmp_path / "page", song, stems, clouds, is_scene=True, about=["a"]))
+    wait(sized, DRAWN)
+    assert max(coloured_at_the_edges(sized)) == 0
+    check_log(sized)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "name"),
+    [
+        *((-0.001, "0.00", ""), (0.004, "0.00", ""), (0, "0.00", ""), ("null", "\u2013", "")),
+        *((-0.006, "\u22120.01", "worse"), (0.006, "+0.01", "better"), (-12.3, "\u221212.30", "worse")),
+    ],
+)
+def test_differences_that_round_to_nothing_have_no_colour(page, value, text, name):
+    found = page.execute_script(f"const e = difference({value}); return [e.textContent, e.className]")
+    assert found == [text, name]
+
+
+def test_one_sort_of_minus(browser, runs):
+    for path in (runs[0] / "report" / "index.html", runs[0].parent / "comparison" / "index.html"):
+        load(browser, path)
+        for row in range(2):
+            open_row(browser, row)
+        assert not re.search(r"(?<!\w)[-\u2013]\d", browser.find_element("css selector", "body").text)
 
 
 def test_a_comparison(browser, runs):

@@ -169,7 +169,7 @@ def test_a_source_that_goes_is_missed(tmp_path, recording):
     kept = Cache(tmp_path / "cache")
     kept.recording_length(recording, RATE)
     os.unlink(recording)
-    with pytest.raises(InputError, match=r"a\.wav: cannot be read \(No such file"):
+    with pytest.raises(InputError, match=r"a\.wav: cannot be read \(no such file"):
         kept.recording_length(recording, RATE)
 
 

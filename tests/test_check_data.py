@@ -111,7 +111,7 @@ def test_a_file_that_is_wrong(tree, kind, path, damage, reason):
 
 def test_a_folder_of_frames_that_is_not_there(tree):
     (finding,) = find_frames("frames/cello/nobody", 2)[1]
-    assert finding.kind == "missing frames" and "No such file" in finding.reason
+    assert finding.kind == "missing frames" and "no such file" in finding.reason
     (finding,) = find_frames("frames/cello/val", 9)[1]
     assert finding.reason == "6 of 9 frames are not there: 00003.ply, 00004.ply, 00005.ply ..."
 

@@ -86,4 +86,4 @@ def test_too_little_memory_is_no_damage(tmp_path, monkeypatch, error):
 def test_weights_of_another_net(tmp_path, weights, message):
     checkpoint.save(weights, tmp_path / "a.pth")
     with pytest.raises(InputError, match=message):
-        checkpoint.load_weights(nn.Linear(2, 2), tmp_path / "a.pth")
+        checkpoint.fill(nn.Linear(2, 2), checkpoint.load(tmp_path / "a.pth"), tmp_path / "a.pth")

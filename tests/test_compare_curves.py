@@ -46,3 +46,14 @@ def test_other_epochs(tmp_path, monkeypatch, losses, expected):
 def test_no_run(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="b/history_latest.pth"):
         compare(monkeypatch, curve(tmp_path / "a", 0.5), str(tmp_path / "b"))
+
+
+def test_curves_of_others(tmp_path, monkeypatch, capsys):
+    """Of wrong types: one line; a loss of zero is nothing to divide by."""
+    runs = [curve(tmp_path / "a", 0.0, 0.4), curve(tmp_path / "b", 0.5, 0.38)]
+    compare(monkeypatch, *runs)
+    assert "nan" in capsys.readouterr().out
+    for content in ({}, {"train": {"epoch": ["x"], "loss": [1]}, "val": {"epoch": [], "loss": []}}, {"train": []}):
+        checkpoint.save(content, tmp_path / "b" / HISTORY)
+        with pytest.raises(InputError, match="not the learning curves of a run"):
+            compare(monkeypatch, *runs)

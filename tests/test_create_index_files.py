@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from create_index_files import create_rows, split_performers, split_recordings
+from create_index_files import create_rows, split_by_share, split_performers, split_recordings
 
 from utils.errors import InputError
 
@@ -135,3 +136,60 @@ def test_half_written_recordings_are_passed_over(data_tree, tmp_path):
     (sounds / "cello" / ".r99.0123456789abcdef.tmp.flac").touch()
     rows = create_rows(sounds, data_tree / "data" / "frames", 0)
     assert all("r99" not in row.audio_path for part in rows.values() for row in part)
+
+
+@pytest.fixture
+def own_data(data_tree, tmp_path):
+    """Three performers of each instrument, whose names are none of the published split, and three recordings."""
+    frames = data_tree / "data" / "frames" / "cello" / "person_1"
+    for instrument in ("cello", "viola"):
+        for name in ("anna", "béla 2", "person_3"):
+            shutil.copytree(frames, tmp_path / "frames" / instrument / name)
+        (tmp_path / "audio" / instrument).mkdir(parents=True)
+        for recording in sorted((data_tree / "data" / "audio" / "cello").iterdir())[:3]:
+            shutil.copy(recording, tmp_path / "audio" / instrument)
+    return tmp_path
+
+
+def create_lists(folder, *options):
+    command = [sys.executable, ROOT / "scripts" / "create_index_files.py", *options]
+    command += ["--root_audio", folder / "audio", "--root_frame", folder / "frames", "--path_output", folder]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_performers_by_share(own_data):
+    done = create_lists(own_data, "--split", "performers")
+    assert done.returncode == 0, done.stderr
+    lists = {name: (own_data / f"{name}.csv").read_text() for name in ("train", "val", "test")}
+    for instrument in ("cello", "viola"):
+        found = [re.findall(rf"{instrument}/(anna|béla 2|person_3),", text) for text in lists.values()]
+        assert [len(part) for part in found] == [1, 1, 1] and len({*found[0], *found[1], *found[2]}) == 3
+    assert create_lists(own_data, "--split", "performers").stdout == done.stdout
+    assert lists == {name: (own_data / f"{name}.csv").read_text() for name in lists}
+
+
+def test_numbers_that_decide_are_told_with_the_way_out(own_data):
+    for folder, number in zip(sorted((own_data / "frames" / "viola").iterdir()), (1, 2, 3), strict=True):
+        folder.rename(folder.with_name(f"person_{number}"))
+    shutil.rmtree(own_data / "frames" / "cello")
+    shutil.rmtree(own_data / "audio" / "cello")
+    for number in range(4, 6):
+        shutil.copy(next((own_data / "audio" / "viola").iterdir()), own_data / "audio" / "viola" / f"{number}.mp3")
+    done = create_lists(own_data)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "viola: not enough performers" in done.stderr and "for the val list; their numbers decide" in done.stderr
+    assert "person_1 to 9 train, to 11 val, to 13 test; --split performers goes by share" in done.stderr
+    assert create_lists(own_data, "--split", "performers").returncode == 0
+
+
+def test_two_performers_are_too_few_by_share(own_data):
+    shutil.rmtree(own_data / "frames" / "viola" / "anna")
+    done = create_lists(own_data, "--split", "performers")
+    assert done.returncode == 2 and "viola: not enough performers" in done.stderr and "three or more" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "parts"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (5, (3, 1, 1)), (10, (7, 2, 1))])
+def test_every_part_gets_a_share(number, parts):
+    found = split_by_share([Path(f"{k}") for k in range(number)], seed=3)
+    assert tuple(map(len, found.values())) == parts
+    assert len({path for part in found.values() for path in part}) == number

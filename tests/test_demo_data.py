@@ -215,3 +215,22 @@ def test_data_of_others_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "audio/cello").mkdir(parents=True)
     with pytest.raises(InputError, match="did not make"):
         make_demo_data.make_demo_data(TINY, tmp_path, workers=1, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"version": 1}', "null", "nonsense", '{"version": 1, "seed": "x"}'],
+)
+def test_a_stamp_that_is_damaged(tiny_set, tmp_path, content):
+    (tmp_path / make_demo_data.STAMP).write_text(content)
+    (tmp_path / "audio").mkdir()
+    with pytest.raises(InputError) as error:
+        make_demo_data.make_demo_data(TINY, tmp_path, 1, overwrite=True)
+    assert make_demo_data.STAMP in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_stamp_of_an_absurd_size(tiny_set, tmp_path):
+    stamp = json.loads((tiny_set / make_demo_data.STAMP).read_text()) | {"bodies": 10**12}
+    (tmp_path / make_demo_data.STAMP).write_text(json.dumps(stamp))
+    with pytest.raises(InputError, match="more than 1000000 files"):
+        make_demo_data.make_demo_data(TINY, tmp_path, 1, overwrite=True)

@@ -147,3 +147,27 @@ def test_a_signal_stops_all_and_the_run_goes_on(start, tree):
         assert run.returncode == 128 + ends, errors
         assert said.count("saved in epoch") == 1 and "Traceback" not in errors
         assert "error" not in errors.lower()
+
+
+CHILD = """
+import time
+from utils.distributed import _end_with_launcher
+_end_with_launcher()
+print("up", flush=True)
+time.sleep(60)
+"""
+LAUNCHER_CODE = """
+import os, subprocess, sys
+from utils.distributed import LAUNCHER
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], env={**os.environ, LAUNCHER: str(os.getpid())})
+child.wait()
+"""
+
+
+def test_processes_stop_when_their_launcher_is_killed():
+    """They hold the pipe of its output, which closes when the last of them is gone."""
+    command = [sys.executable, "-c", LAUNCHER_CODE, CHILD]
+    launcher = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert launcher.stdout.readline() == "up\n"
+    launcher.kill()
+    launcher.communicate(timeout=30)

@@ -175,7 +175,7 @@ def test_bad_files_are_one_line(off, text, reason):
 
 
 def test_what_is_no_file(tmp_path):
-    for path, reason in ((tmp_path / "none.off", "no such file"), (tmp_path, "Is a directory")):
+    for path, reason in ((tmp_path / "none.off", "no such file"), (tmp_path, "a folder, not a file")):
         with pytest.raises(InputError, match=reason):
             read_off(str(path))
 

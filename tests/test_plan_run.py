@@ -14,6 +14,8 @@ from conftest import ROOT
 from processes import LABEL, SMALL, iterations_saved, wait_for
 from test_main import fails_in_one_line, python
 
+from utils.errors import InputError
+
 STAGES = {
     "waiting for data": (0.5, 0.0),
     "transfer": (0.01, 0.0),
@@ -73,6 +75,15 @@ def test_storage(monkeypatch, step):
     _, sizes = planned(monkeypatch, step, 1, "--hours", 1000, "--performers", 10_000, "--frames", 100)
     assert sizes["recordings"] == 1000 * 3600 * 16384 * 4 and sizes["clouds"] == 10_000 * 100 * 200_000
     assert sizes["run"] == 4e8
+
+
+@pytest.mark.parametrize("value", [None, "x", 0, -1, float("nan"), float("inf"), [], {}])
+@pytest.mark.parametrize("name", ["batch_size", "num_mix", "voxels", "audLen", "audRate", "stages_s"])
+def test_figures_of_other_types(tmp_path, name, value):
+    (tmp_path / "a.json").write_text(json.dumps({**STEP, name: value}))
+    with pytest.raises(InputError, match="not what benchmark.py step --json writes") as error:
+        plan_run.read_measured(tmp_path / "a.json")
+    assert "\n" not in str(error.value)
 
 
 def test_the_command(step, tmp_path):

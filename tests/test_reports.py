@@ -370,3 +370,17 @@ def test_recordings_of_any_length_have_pictures(tmp_path, samples):
     with open_recording(str(tmp_path / "a.wav")) as recording:
         extremes, magnitudes = overview.measure(recording)
     assert extremes.shape[1] == magnitudes.shape[1] == min(samples, 1200)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.5, 4.03])
+def test_the_ends_of_a_spectrogram_are_as_its_middle(tmp_path, seconds):
+    """A tone is a line from the beginning to the end, smeared nowhere."""
+    t = np.arange(int(seconds * RATE)) / RATE
+    soundfile.write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 700 * t), RATE)
+    with open_recording(str(tmp_path / "a.wav")) as recording:
+        _, magnitudes = overview.measure(recording)
+    if seconds < overview.FRAME_S:
+        assert np.isfinite(magnitudes).all()
+        return
+    shares = magnitudes / magnitudes.max()
+    assert np.abs(shares - shares[:, [shares.shape[1] // 2]]).max() < 0.02

@@ -97,6 +97,7 @@ def test_slurm_train_in_such_a_folder(repository, tmp_path):
 
 
 def test_compare_sh_with_spaces(repository):
+    Path("my rgb.pth").touch()
     options = ["--mixes", "2 3", "--test", "my data/test.csv", "--output", "the table", "--ckpt", "my runs"]
     options += ["--pretrained_rgb", "my rgb.pth", "--list_train", "my data/train.csv", "--prefix", "my"]
     done = run(repository / "scripts/compare.sh", *options)
@@ -157,3 +158,64 @@ def test_shellcheck():
     scripts = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
     done = subprocess.run(["shellcheck", "-x", *scripts], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+WRONG = {  # a script and words that are no good -> what it says
+    ("compare.sh", "--mixes"): "--mixes needs a value",
+    ("compare.sh", "--mixes="): "--mixes needs a value",
+    ("compare.sh", "--mixes", "--conditions", "label"): "--mixes needs a value",
+    ("compare.sh", "--mixes", "2 x"): "--mixes: x is no number of sources",
+    ("compare.sh", "--mixes=1"): "--mixes: 1 is no number of sources",
+    ("compare.sh", "--mixes", "2 3 2"): "--mixes: names 2 twice",
+    ("compare.sh", "--mixes", "  "): "--mixes: names no number of sources",
+    ("compare.sh", "--mixes", "*"): "--mixes: * is no number of sources",
+    ("compare.sh", "--conditions", "*"): "--conditions: * is none of label, depth, rgb-depth",
+    ("compare.sh", "--conditions", "label label"): "--conditions: names label twice",
+    ("compare.sh", "--output", ""): "--output needs a value",
+    ("compare.sh", "--output", "my data/test.csv"): "--output: my data/test.csv: not a folder",
+    ("compare.sh", "--test", "nothing"): "--test: nothing: no such file",
+    ("compare.sh", "--test", "my data"): "--test: my data: not a file",
+    ("compare.sh", "--prefix", "a/b"): "--prefix: a/b holds a slash",
+    ("compare.sh", "--pretrained_rgb", "my nets/a.pth"): "my nets/a.pth: no such classifier",
+    ("compare.sh", "--id", "x"): "--id: runs are named by --prefix",
+    ("compare.sh", "--num_mix=3"): "--num_mix: the numbers of sources are chosen by --mixes",
+    ("compare.sh", "--arch_vision", "label"): "--arch_vision: what the runs are conditioned on",
+    ("compare.sh", "--pretrained_vision", "x"): "--pretrained_vision: use --pretrained_depth",
+    ("compare.sh", "--overwrite", "1"): "--overwrite: chosen here",
+    ("demo.sh", "--seed"): "--seed takes a whole number",
+    ("demo.sh", "--seed", "-1"): "--seed takes a whole number",
+    ("demo.sh", "--seed", "9999999999"): "--seed takes a whole number from 0 to 999999999",
+    ("demo.sh", "--mixes", "2"): "unknown option --mixes",
+    ("demo.sh", "--fast"): "unknown option --fast",
+    ("demo_compare.sh", "--mixes", " "): "--mixes takes numbers of sources from 2 to 4",
+    ("demo_compare.sh", "--mixes", "22"): "--mixes takes numbers of sources from 2 to 4",
+    ("demo_compare.sh", "--mixes", "3 2 3"): "--mixes takes numbers of sources from 2 to 4",
+    ("demo_precision.sh", "x"): "unknown option x",
+    ("setup.sh", "--devel"): "unknown option --devel",
+    ("setup.sh", "--dev", "more"): "unknown option more",
+    ("install_minkowski.sh", "--cuda"): "unknown option --cuda",
+    ("slurm_train.sh", "--id", "x"): "start this with sbatch",
+}
+
+
+@pytest.mark.parametrize("command", WRONG, ids=" ".join)
+def test_wrong_words_are_told_in_one_line_before_anything_runs(repository, command):
+    name, *options = command
+    test = ["--test", "my data/test.csv"] if name == "compare.sh" and "--test" not in options else []
+    result = run(repository / "scripts" / name, *test, *options)
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert WRONG[command] in result.stderr and not words()
+
+
+def test_options_with_an_equals_sign(repository):
+    arguments = ("--mixes=2", "--conditions=label depth", "--test=my data/test.csv", "--prefix=my", "--ckpt=my runs")
+    result = run(repository / "scripts" / "compare.sh", *arguments, "--output=my table")
+    assert result.returncode == 0, result.stderr
+    *_, table = words()
+    assert value(table, "--output") == "my table" and "my runs/my-depth-2mix-trained" in table
+
+
+def test_help_of_what_slurm_runs():
+    result = run(ROOT / "scripts" / "slurm_train.sh", "--help")
+    assert result.returncode == 0 and "sbatch --nodes=1" in result.stdout and result.stderr == ""

@@ -267,7 +267,7 @@ def test_published_weights_take_the_options_of_the_script(tmp_path):
 def test_a_run_that_is_none_is_told(run, tmp_path):
     with pytest.raises(InputError, match="nowhere: no such folder"):
         Separator.from_run(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"sound_best.pth: cannot be read \(No such file"):
+    with pytest.raises(InputError, match=r"sound_best.pth: cannot be read \(no such file"):
         Separator.from_run(tmp_path)
     bare = write_run(tmp_path, config=False)
     with pytest.raises(InputError, match="sound_best.pth: weights of another architecture"):

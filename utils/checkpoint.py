@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from utils.errors import InputError
-from utils.files import replacing
+from utils.files import replacing, words_of
 from utils.host import to_host
 
 
@@ -49,7 +49,7 @@ def load(path: str | Path) -> dict:
         raise
     except Exception as error:  # on a damaged file PyTorch's unpickler stumbles in many ways, an OSError among them
         if isinstance(error, OSError) and error.filename:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+            raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise InputError(f"{path}: there is too little memory to read it") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -85,24 +85,24 @@ def tensors_in(content: object, name: str = "it") -> Iterator[tuple[str, torch.T
             yield from tensors_in(part, str(key))
 
 
-def load_weights(net: nn.Module, path: str | Path) -> None:
-    """Fills `net` from the state dict at `path`; names and shapes must fit exactly.
+def fill(net: nn.Module, weights: dict, path: str | Path) -> None:
+    """Fills `net` from a state dict that was read from `path`; names and shapes must fit exactly.
 
     Raises:
-        InputError: as `load`, or weights of another architecture, with the first difference, or that are not finite.
+        InputError: weights of another architecture, with the first difference, or that are not finite.
     """
-    fill(net, load(path), path)
-
-
-def fill(net: nn.Module, weights: dict, path: str | Path) -> None:
-    """Fills `net` from a state dict that was read from `path`; raises InputError as `load_weights`."""
-    difference = next(_differences(net.state_dict(), weights), None)
-    if difference:
-        raise InputError(f"{path}: weights of another architecture or size ({difference})")
+    check_fit(net, weights, path)
     for name, value in weights.items():
         if not value.isfinite().all():
             raise InputError(f"{path}: {name} holds NaN or infinite numbers; the training that wrote it had diverged")
     net.load_state_dict(weights)
+
+
+def check_fit(net: nn.Module, weights: dict, path: str | Path) -> None:
+    """Raises InputError for a state dict, read from `path`, of other names or shapes than those of `net`."""
+    difference = next(_differences(net.state_dict(), weights), None)
+    if difference:
+        raise InputError(f"{path}: weights of another architecture or size ({difference})")
 
 
 def _differences(expected: dict, found: dict):

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -27,12 +28,26 @@ from utils.sync_batch_norm import SyncBatchNorm
 
 PATIENCE = timedelta(hours=2)  # of processes that wait for the first one, which writes the results
 STORE = "SEPARATION_STORE"  # names the file where processes that `utils.launch` started meet
+LAUNCHER = "SEPARATION_LAUNCHER"  # the number of the process that started them
+SECONDS_BETWEEN_LOOKS = 1.0  # whether it is still there
 SAID_BY_EITHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 SAID_BY_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT")
 
 
 class LostProcessError(InputError):
     """Another process of the run ended; it says why itself."""
+
+
+def _end_with_launcher() -> None:
+    """Stops this process as SIGTERM does, with what it has saved, once the one that started it was killed."""
+
+    def wait() -> None:
+        while os.getppid() == int(os.environ[LAUNCHER]):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if LAUNCHER in os.environ:
+        threading.Thread(target=wait, daemon=True).start()
 
 
 def is_launched() -> bool:
@@ -96,6 +111,7 @@ def joined(device_name: str) -> Iterator[None]:
     try:
         with _ended_by_signals():
             if STORE in os.environ:
+                _end_with_launcher()
                 store = dist.FileStore(os.environ[STORE], processes)
             else:
                 store, number, processes = next(dist.rendezvous("env://", timeout=PATIENCE))
@@ -148,12 +164,15 @@ def run_to_end(command: Callable[[], None]) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the process at once, though it waits for others where Python handles no signal."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """SIGINT and SIGTERM end the process at once, though it waits for others where Python handles no signal."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "pthread_sigmask"):  # `utils.launch` has SIGINT wait for this
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _meet(store: dist.Store, number: int, processes: int) -> str:

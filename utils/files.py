@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import glob
+import errno
 import json
 import math
 import mmap
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from utils.errors import InputError, WriteError
+from utils.leftovers import making, remove_left_behind
 
 LONGEST_NAME = 255  # bytes, on most file systems
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # letters that are none, and ends of lines
@@ -31,20 +33,87 @@ def replacing(path: str | Path) -> Iterator[Path]:
         WriteError: the folder cannot be written or the disk is full; what stood at `path` is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
+
+    def draw() -> Path:
+        return path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        remove_leftovers_of(path)
+        with making(draw) as temporary:
+            try:
+                yield temporary
+                with open(temporary, "rb") as written:
+                    os.fsync(written.fileno())
+                os.replace(temporary, path)
+            finally:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
     except BrokenPipeError:  # of standard output, while this was written
         raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a regular file: a pipe or a device might never end.
+
+    Raises:
+        OSError: it cannot be read; `words_of` tells why.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def open_text(path: str | Path) -> TextIO:
+    """Opens UTF-8 text to be read, line ends as they are; raises OSError, also for a device, which might never end."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise OSError(errno.EINVAL, "a device, not a file", str(path))
+    return open(path, newline="", encoding="utf-8-sig")  # noqa: SIM115
+
+
+def fault_of_file(path: str | Path) -> str:
+    """Why nothing can be read from a path, in the system's words; empty if it is a file that can be read."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb"):
+                return ""
+        return "a folder, not a file" if os.path.isdir(path) else "not a regular file"
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        return words_of(error)
+
+
+def fault_of_folder(path: str | Path) -> str:
+    """Why a folder cannot be listed, in the system's words; empty if it can."""
+    try:
+        os.scandir(path).close()
+    except (OSError, ValueError) as error:
+        return "no such folder" if (reason := words_of(error)) == "no such file" else reason
+    return ""
+
+
+def words_of(error: BaseException) -> str:
+    """What went wrong with a file, in one line without its name."""
+    if isinstance(error, FileNotFoundError):
+        is_link = error.filename is not None and os.path.islink(error.filename)
+        return "a link to nothing" if is_link else "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a file"
+    if isinstance(error, NotADirectoryError):
+        return "a file, not a folder" if os.path.isfile(error.filename or "") else "no such file"
+    if isinstance(error, MemoryError):
+        return "there is too little memory to read it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def is_there(path: Path) -> bool:
+    """Whether something stands at a path, be it a link to nothing; raises OSError if that cannot be told."""
+    return path.exists() or path.is_symlink()
 
 
 def identity(path: str | Path) -> tuple[str, int, int]:
@@ -77,13 +146,15 @@ def mapped(path: str | Path) -> Iterator[mmap.mmap]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that killed writers left anywhere below `folder`; nobody may be writing there."""
-    _remove_temporary(folder.rglob(".*.tmp*"))
+    """Removes the temporary files that killed writers left anywhere below `folder`, and nobody's who is writing."""
+    remove_left_behind(path for path in folder.rglob(".*.tmp*") if _is_temporary(path))
 
 
 def remove_leftovers_of(path: Path) -> None:
-    """Removes the temporary files that killed writers of `path` left beside it; nobody may be writing it."""
-    _remove_temporary(path.parent.glob(f"{glob.escape(_temporary_stem(path))}.*.tmp*"))
+    """Removes the temporary files that killed writers of `path` left beside it, and nobody's who is writing it."""
+    begin = f"{_temporary_stem(path)}."
+    found = [Path(entry.path) for entry in os.scandir(path.parent) if entry.name.startswith(begin)]
+    remove_left_behind(other for other in found if _is_temporary(other))
 
 
 def _temporary_stem(path: Path) -> str:
@@ -99,11 +170,9 @@ def cut_bytes(name: str, most: int) -> str:
     return name
 
 
-def _remove_temporary(paths: Iterable[Path]) -> None:
-    for path in list(paths):
-        if TEMPORARY.fullmatch(path.name):
-            with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+def _is_temporary(path: Path) -> bool:
+    """Whether it is a file under a name of `replacing`; folders are those of pages, which see to them themselves."""
+    return bool(TEMPORARY.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def write_json(path: str | Path, content: dict) -> None:
@@ -128,9 +197,10 @@ def read_json(path: str | Path) -> dict:
         InputError: the file is missing, or does not hold a JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_text(path) as file:
+            content = json.load(file)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(content, dict):

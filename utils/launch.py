@@ -6,15 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
-from utils.distributed import STORE
+from utils.distributed import LAUNCHER, STORE
+from utils.leftovers import scratch
+from utils.parallel import interrupts_waiting
 
 SECONDS_TO_SAVE = 600  # after a signal, before the processes are killed
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -29,14 +29,20 @@ def launch(script: str, arguments: list[str], processes: int) -> int:
         The exit code: 0, or that of the process that failed first; 128 + n after signal n.
     """
     threads = str(max(1, torch.get_num_threads() // processes))
-    with tempfile.TemporaryDirectory(prefix="meeting-") as folder:
-        environment = {"OMP_NUM_THREADS": threads, **os.environ, STORE: str(Path(folder) / "store")}
+    with scratch("meeting") as folder:
+        environment = {
+            "OMP_NUM_THREADS": threads,
+            **os.environ,
+            STORE: str(folder / "store"),
+            LAUNCHER: str(os.getpid()),
+        }
         environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
         started: list[subprocess.Popen] = []
         with _forwarding_signals(started) as came:
             for number in range(processes):
                 own = {**environment, "RANK": str(number), "LOCAL_RANK": str(number)}
-                started.append(subprocess.Popen([sys.executable, "-u", script, *arguments], env=own))
+                with interrupts_waiting():  # in the process until it joins the others
+                    started.append(subprocess.Popen([sys.executable, "-u", script, *arguments], env=own))
             code = _first_failure(started)
             _end(started, ask=not came)
     if came:

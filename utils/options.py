@@ -9,6 +9,9 @@ from typing import NoReturn
 
 from utils.errors import InputError
 
+MOST_VALUES = 1000  # of an option that takes several
+LONGEST_VALUE = 4096  # letters, as of a path
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """Reports a wrong command line in one line, as everything else that a user can mend; no abbreviations.
@@ -57,15 +60,55 @@ def real(low: float, high: float = float("inf"), exclusive: bool = False) -> Cal
     return parse
 
 
+def checked_values(parser: argparse.ArgumentParser, stored: object) -> dict:
+    """Options that were stored in a file, each checked and converted as if it had been given on the command line.
+
+    Args:
+        stored: option -> value; a list for options of several values. What `parser` does not know is left out.
+
+    Raises:
+        InputError: a value that the command line would not take, with its option.
+    """
+    if not isinstance(stored, dict):
+        raise InputError("no options in it")
+    actions = {action.dest: action for action in parser._actions}
+    return {name: _checked(actions[name], value) for name, value in stored.items() if name in actions}
+
+
+def _checked(action: argparse.Action, value: object) -> object:
+    is_list = action.nargs == "*"
+    values = value if is_list and isinstance(value, list) else [value]
+    if is_list and not isinstance(value, list) or len(values) > MOST_VALUES:
+        raise InputError(f"--{action.dest}: expected a list of at most {MOST_VALUES} values")
+    found = []
+    for part in values:
+        if isinstance(part, bool) or not isinstance(part, str if action.type is None else str | int | float):
+            raise InputError(f"--{action.dest}: {_cut(part)} is not a value of it")
+        if isinstance(part, str) and len(part) > LONGEST_VALUE:
+            raise InputError(f"--{action.dest}: longer than {LONGEST_VALUE} letters")
+        try:
+            found.append(action.type(str(part)) if action.type else part)
+        except (argparse.ArgumentTypeError, ValueError) as error:  # ValueError: more digits than Python takes
+            raise InputError(f"--{action.dest}: {error}") from error
+        if action.choices is not None and found[-1] not in action.choices:
+            raise InputError(f"--{action.dest}: {_cut(part)} is none of {', '.join(map(str, action.choices))}")
+    return found if is_list else found[0]
+
+
+def _cut(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."
+
+
 def check_unchanged(was: dict, options: dict, may_change: Collection[str]) -> None:
     """Refuses to go on with a run, whose options were `was`, with others, except for those that may change.
 
     Raises:
         InputError: with the options' names.
     """
-    changed = [name for name, value in options.items() if name not in may_change and was[name] != value]
+    changed = [name for name, value in options.items() if name not in may_change and was.get(name) != value]
     if changed:
-        differences = [f"--{name} {_shown(was[name])} (now {_shown(options[name])})" for name in changed]
+        differences = [f"--{name} {_shown(was.get(name))} (now {_shown(options[name])})" for name in changed]
         raise InputError(f"--resume 1: the run was begun with {', '.join(differences)}")
 
 

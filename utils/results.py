@@ -19,6 +19,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from utils.cells import as_cell
 from utils.distributed import is_main, main_only
 from utils.errors import InputError, UnreadableError
 from utils.figures import save_figure
@@ -190,7 +191,7 @@ class EvaluationTable:
         ):
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({column: as_cell(value) for column, value in row.items()} for row in self.rows)
         (run / INCOMPLETE).unlink(missing_ok=True)
 
 

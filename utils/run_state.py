@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from utils import checkpoint
 from utils.distributed import main_only
 from utils.errors import InputError
-from utils.files import write_json
+from utils.files import is_there, write_json
 from utils.host import to_host
 from utils.meters import Mean
 from utils.progress import say
@@ -29,6 +29,7 @@ from utils.seeding import random_state, restore_random_state
 FORMAT = 2  # in 1 batch norm in training saw all frames of a source together
 READABLE = (1, 2)
 LAST, HISTORY = "last.pth", "history_latest.pth"
+MOST = 10**12  # of any number in learning curves
 
 
 @dataclass
@@ -134,9 +135,22 @@ class RunKeeper:
         return content
 
     def restore(self, content: dict) -> None:
-        """Puts nets, optimiser and random generators back; `content` is that of `last.pth`."""
+        """Puts nets, optimiser and random generators back; `content` is that of `last.pth`.
+
+        Raises:
+            InputError: they are those of another model, or damaged.
+        """
         for name, net in self.nets.items():
-            checkpoint.fill(net, content["nets"][name], self.run / LAST)
+            checkpoint.fill(net, content["nets"].get(name, {}), self.run / LAST)
+        try:
+            self._restore_rest(content)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+            raise InputError(
+                f"{self.run / LAST}: not the state of a run ({type(error).__name__}); choose another folder, or "
+                "--overwrite 1"
+            ) from error
+
+    def _restore_rest(self, content: dict) -> None:
         self.optimizer.load_state_dict(content["optimizer"])
         for parameter, state in self.optimizer.state.items():  # laid out in memory as their parameters are now
             for name, value in state.items():
@@ -148,7 +162,7 @@ class RunKeeper:
 
     def last_good(self) -> str:
         """Where the last good weights are, in words."""
-        if not (self.run / LAST).exists():
+        if not is_there(self.run / LAST):
             return "there is no good checkpoint yet"
         state = RunState(**checkpoint.load(self.run / LAST)["state"])
         return f"the last good checkpoint is {self.run / LAST} (epoch {state.epoch}, iteration {state.iteration})"
@@ -167,12 +181,35 @@ def read_last(run: Path, resume: bool, overwrite: bool, another: str = "--id") -
             f"{run}: already holds a run; --resume 1 goes on with it, --overwrite 1 writes over it, or choose "
             f"another {another}"
         )
-    if not (run / LAST).exists():
+    if not is_there(run / LAST):
         raise InputError(f"{run}: holds files but no {LAST} to resume from; choose another {another}, or --overwrite 1")
     content = checkpoint.load(run / LAST)
     if content.get("format") not in READABLE:
         raise InputError(f"{run / LAST}: not written by this version; choose another {another}, or --overwrite 1")
+    if not _is_last(content):
+        raise InputError(f"{run / LAST}: not the state of a run; choose another {another}, or --overwrite 1")
     return content
+
+
+def _is_last(content: dict) -> bool:
+    """Whether what a `last.pth` holds has the types that `RunKeeper.save_last` gives it."""
+    parts = ("options", "state", "nets", "optimizer", "random")
+    if not all(isinstance(content.get(name), dict) for name in parts):
+        return False
+    try:
+        state = RunState(**content["state"])
+    except TypeError:  # other fields
+        return False
+    counts = (state.epoch, state.iteration, state.batch_size, state.loss_count)
+    losses = (state.loss_total, state.best_loss)
+    return (
+        all(isinstance(count, int) and 0 <= count <= MOST for count in counts)
+        and all(isinstance(loss, int | float) for loss in losses)
+        and isinstance(state.best_epoch, int)
+        and _is_history(state.history)
+        and (state.best_epoch < 0 or state.best_epoch in state.history["val"]["epoch"])
+        and all(isinstance(part, dict) for part in (state.skipped, state.lists, *content["nets"].values()))
+    )
 
 
 def write_outputs(run: Path, content: dict) -> None:
@@ -199,9 +236,9 @@ def finish_outputs(run: Path) -> None:
 
     The history, which is written last, tells by what it holds whether that is so; clocks may be wrong.
     """
-    if not (run / LAST).exists():
+    if not is_there(run / LAST):
         return
-    content = checkpoint.load(run / LAST)
+    content = read_last(run, resume=True, overwrite=False)
     if repr(read_history(run)) != repr(content["state"]["history"]):  # as text, in which NaN equals itself
         write_outputs(run, content)
 
@@ -212,18 +249,33 @@ def read_history(run: Path) -> dict | None:
     Raises:
         InputError: the file is damaged, or holds something else.
     """
-    if not (run / HISTORY).exists():
+    if not is_there(run / HISTORY):
         return None
     history = checkpoint.load(run / HISTORY)
-    for part in ("train", "val"):
-        curves = history.get(part)
-        is_whole = isinstance(curves, dict) and {"epoch", "loss"} <= curves.keys()
-        is_whole = is_whole and all(isinstance(values, list) for values in curves.values())
-        is_whole = is_whole and len({len(values) for values in curves.values()}) == 1
-        numbers = [value for values in curves.values() for value in values] if is_whole else []
-        if not is_whole or not all(isinstance(value, int | float) for value in numbers):
-            raise InputError(f"{run / HISTORY}: not the learning curves of a run; remove it")
+    if not _is_history(history):
+        raise InputError(f"{run / HISTORY}: not the learning curves of a run; remove it")
     return history
+
+
+def _is_history(content: object) -> bool:
+    """Whether it is as `new_history` and `record` make it, of numbers that can be drawn."""
+    if not isinstance(content, dict):
+        return False
+    for part in ("train", "val"):
+        curves = content.get(part)
+        if not isinstance(curves, dict) or not all(isinstance(values, list) for values in curves.values()):
+            return False
+        if not {"epoch", "loss"} <= curves.keys() or len({len(values) for values in curves.values()}) != 1:
+            return False
+        if not all(isinstance(value, int) and 0 <= value <= MOST for value in curves["epoch"]):
+            return False
+        if not all(
+            isinstance(value, int | float) and (not math.isfinite(value) or abs(value) <= MOST)
+            for values in curves.values()
+            for value in values
+        ):
+            return False
+    return not content["val"]["epoch"] or content["val"].keys() >= {"sdr", "sir", "sar", "sdr_mixture"}
 
 
 def best_epoch(run: Path) -> int:

@@ -23,11 +23,11 @@ function shown(value, digits = 2) {
   return value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", MINUS); // no minus before 0.00
 }
 
-/** A difference, with its sign and a colour. */
+/** A difference, with its sign and a colour; what rounds to nothing has neither. */
 function difference(value) {
-  if (value === null || value === undefined) return make("span", {}, "\u2013");
-  const sign = value > 0 ? "+" : "";
-  return make("span", { className: value > 0 ? "better" : "worse" }, sign + shown(value));
+  const text = shown(value);
+  if (!/[1-9]/.test(text)) return make("span", {}, text);
+  return make("span", { className: value > 0 ? "better" : "worse" }, (value > 0 ? "+" : "") + text);
 }
 
 function clock(seconds) {
@@ -169,6 +169,28 @@ window.cloud = (name, centre, xyz, rgb) => {
   clouds[name] = { x: axis(0), y: axis(1), z: axis(2), colour };
 };
 
+const HALF_ANGLE = Math.PI / 8; // of Plotly's camera, from the middle to the top
+const MARGIN = 1.3; // for the axes' numbers
+
+/** Where the camera must stand, in the direction `eye`, to see a box of these sides whole in a view. */
+function cameraFor(view, sides, eye) {
+  const dot = (a, b) => a.reduce((sum, value, n) => sum + value * b[n], 0);
+  const unit = (a) => a.map((value) => value / Math.hypot(...a));
+  const toward = unit(eye);
+  const right = unit([toward[2], 0, -toward[0]]);
+  const up = [toward[1] * right[2], toward[2] * right[0] - toward[0] * right[2], -toward[1] * right[0]];
+  const high = Math.tan(HALF_ANGLE);
+  const wide = (high * view.clientWidth) / view.clientHeight;
+  let distance = 0;
+  for (let corner = 0; corner < 8; corner++) {
+    const place = sides.map((side, n) => (corner & (1 << n) ? side : -side) / 2);
+    const across = Math.max(Math.abs(dot(place, up)) / high, Math.abs(dot(place, right)) / wide);
+    distance = Math.max(distance, dot(place, toward) + across * MARGIN);
+  }
+  const [x, y, z] = toward.map((value) => value * distance);
+  return { up: { x: 0, y: 1, z: 0 }, center: { x: 0, y: 0, z: 0 }, eye: { x, y, z } };
+}
+
 async function drawCloud(view, { files, names }) {
   await Promise.all([load(PLOTLY), ...files.map(load)]);
   const ink = getComputedStyle(document.body).color;
@@ -185,10 +207,21 @@ async function drawCloud(view, { files, names }) {
       x: traces.map((t) => mean(t.x)), y: traces.map((t) => top(t.y) + 0.15), z: traces.map((t) => mean(t.z)),
     });
   }
-  const axis = { title: { text: "m" }, color: ink, showspikes: false, nticks: 5, showbackground: false };
-  const camera = { up: { x: 0, y: 1, z: 0 }, eye: { x: 0.5, y: 0.3, z: files.length > 1 ? 1.6 : 2.5 } };
+  const ranges = ["x", "y", "z"].map((name) => {
+    const values = traces.flatMap((trace) => Array.from(trace[name]));
+    const ends = values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+    return [ends[0] - 0.05, ends[1] + 0.05];
+  });
+  const spans = ranges.map(([low, high]) => high - low);
+  const sides = spans.map((span) => span / Math.cbrt(spans[0] * spans[1] * spans[2]));
+  const aspectratio = { x: sides[0], y: sides[1], z: sides[2] };
+  const camera = cameraFor(view, sides, [0.5, 0.3, files.length > 1 ? 1.6 : 2.5]);
+  const axis = (n) => ({
+    title: { text: "" }, ticksuffix: n === 1 ? " m" : "", // a title would lie beyond the view
+    color: ink, showspikes: false, nticks: 5, showbackground: false, range: ranges[n],
+  });
   const layout = {
-    scene: { aspectmode: "data", camera, xaxis: axis, yaxis: axis, zaxis: axis },
+    scene: { aspectmode: "manual", aspectratio, camera, xaxis: axis(0), yaxis: axis(1), zaxis: axis(2) },
     margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", font: { color: ink },
   };
   await window.Plotly.newPlot(view, traces, layout, { displayModeBar: false, responsive: true });
@@ -288,8 +321,8 @@ class Table {
     opener.disabled = !row.media;
     const name = make("td", { className: "text" }, row.instruments.join(" + "));
     name.append(make("br"), make("span", { className: "recordings" }, row.name));
-    const cells = report.columns.map(({ key, signed }) =>
-      make("td", {}, signed ? difference(row.values[key]) : shown(row.values[key])),
+    const cells = report.columns.map(({ key, label, signed }) =>
+      make("td", { "data-label": label }, signed ? difference(row.values[key]) : shown(row.values[key])),
     );
     const element = make("tr", { className: "row" }, make("td", {}, opener, String(row.index)), name, ...cells);
     element.dataset.index = row.index;

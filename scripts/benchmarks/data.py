@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from dataset.index import IndexRow
 from dataset.music import MUSICMixDataset
 from dataset.point_transforms import PointAugmentation
 from dataset.points import load_voxels, ply_bytes, read_points
+from utils.leftovers import scratch
 from utils.seeding import generator
 from utils.spectrogram import stft
 
@@ -36,8 +36,8 @@ CPU = torch.device("cpu")
 
 def benchmark_data(options: argparse.Namespace) -> dict:
     """Samples a second, and milliseconds of two clouds; one process, one thread, without and with a cache."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_files(Path(folder))
+    with scratch("benchmark") as folder:
+        write_files(folder)
         figures = on_one_thread(measure, folder, options.pairs)
     print(
         f"{SECONDS:g} s mp3 recordings, binary PLY clouds of {POINTS} points, all augmentations, 2 sources, audLen "
@@ -96,7 +96,7 @@ def frames_path(folder: Path, instrument: str) -> Path:
 def index_rows(folder: str) -> list[IndexRow]:
     """The rows of an index file of what `write_files` wrote."""
     return [
-        IndexRow(str(audio_path(Path(folder), name, take)), str(frames_path(Path(folder), name)), FRAMES)
+        IndexRow(str(audio_path(folder, name, take)), str(frames_path(folder, name)), FRAMES)
         for name in INSTRUMENTS
         for take in range(RECORDINGS)
     ]

@@ -7,7 +7,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from separation import Separator
 from separation.stream import Waveform
 from utils import checkpoint
 from utils.files import write_json
+from utils.leftovers import scratch
 from utils.seeding import generator
 
 RATE_HZ, CHANNELS = 44_100, 2
@@ -41,8 +41,8 @@ def benchmark_separate(options: argparse.Namespace) -> dict:
         f"separation with the default model (random weights), {CHANNELS} channels at {RATE_HZ} Hz, {device}, "
         f"{torch.get_num_threads()} threads, medians of {options.pairs} rounds"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        run, clouds = write_run(Path(folder)), write_clouds(Path(folder))
+    with scratch("benchmark") as folder:
+        run, clouds = write_run(folder), write_clouds(folder)
         figures = measure_speed(Separator.from_run(run, options.device), clouds, options.pairs, device)
         figures["memory"] = [measure_memory(run, clouds[:2], minutes, options.device) for minutes in MINUTES]
     short, long = figures["memory"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import resource
 import statistics
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,6 +25,7 @@ from models.backend import choose_engine, engine_name
 from models.separation_net import EPSILON
 from models.targets import loss_weight
 from utils.errors import InputError
+from utils.leftovers import scratch
 from utils.optimizer import build_optimizer
 from utils.spectrogram import stft
 
@@ -52,8 +51,8 @@ def benchmark_step(options: argparse.Namespace) -> dict:
         f"{model.audLen}), batch {BATCH_SIZE}, {WORKERS} workers, all augmentations, {device}, "
         f"{torch.get_num_threads()} threads, {engine_name(engine)} sparse engine"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        write_files(Path(folder))
+    with scratch("benchmark") as folder:
+        write_files(folder)
         iterations = WARM + max(3, options.pairs)
         loader = our_loader(folder, model, iterations, device)
         net = build_separation_net(model, engine, device).train()

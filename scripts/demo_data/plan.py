@@ -9,6 +9,7 @@ import soundfile
 
 from dataset.points import ply_bytes
 from demo_data import bodies, voices
+from utils.files import replacing
 
 INSTRUMENTS = ("cello", "doublebass", "guitar", "saxophone", "violin")
 KINDS = ("recording", "performer", "body")
@@ -71,10 +72,8 @@ def run(recipe: Recipe, output: Path, job: Job) -> tuple[int, int]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file under a temporary name, then renames it, so that no half file ever bears its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _recording(recipe: Recipe, job: Job, rng: np.random.Generator) -> list[bytes]:
