@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         InputError: an unknown option, a value out of range, or options that contradict each other.
     """
     options = build_parser().parse_args(arguments)
-    if options.mode == "eval":
+    if options.mode == "eval" and options.id:
+        named = Path(options.ckpt) / options.id
+        if (found := run_called(named)) != named:
+            options.id = str(Path(options.id).with_name(found.name))
         take_model_options(options)
     check_options(options)
     return options
@@ -62,7 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--id", default="", help="name of the run; in evaluation the folder below --ckpt")
+    add(
+        "--id",
+        default="",
+        help="the beginning of the run's name; in evaluation of an existing one's, as much as tells it from others",
+    )
     add("--num_mix", type=whole(2, 1000), default=2, help="N, sources in a mixture")
     add("--arch_sound", default="unet7", choices=list(SOUND_NETS), help="sound net")
     add(
@@ -296,6 +304,20 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--arch_vision label: without config.json --instruments must name them as in training")
     if options.mode == "eval" and not options.id:
         raise InputError("--mode eval needs --id, the folder of the run below --ckpt")
+
+
+def run_called(path: Path) -> Path:
+    """The folder of this name, or the only one whose name begins with it; the path itself if there is none.
+
+    Raises:
+        InputError: several folders' names begin so.
+    """
+    if path.exists() or not path.name:
+        return path
+    found = sorted(other for other in path.parent.glob(f"{glob.escape(path.name)}*") if other.is_dir())
+    if len(found) > 1:
+        raise InputError(f"{path}: {len(found)} runs' names begin so: {', '.join(other.name for other in found)}")
+    return found[0] if found else path
 
 
 def take_model_options(options: argparse.Namespace) -> None:

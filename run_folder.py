@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from arguments import SEPARATION_OPTIONS, build_parser, check_options, stored_options
+from arguments import SEPARATION_OPTIONS, build_parser, check_options, run_called, stored_options
 from utils.errors import InputError
 from utils.files import fault_of_folder, is_there
 from utils.options import check_unchanged, checked_values
@@ -31,11 +31,14 @@ MAY_CHANGE = {
 def run_options(run: Path) -> argparse.Namespace:
     """The options to separate with what is in a run's folder: its `config.json`, or else the published model's.
 
+    The beginning of the folder's name will do, if no other's begins so.
+
     `weights_sound`, `weights_vision` and `weights_synthesizer` name its best weights.
 
     Raises:
         InputError: no such folder, or its `config.json` is damaged.
     """
+    run = run_called(run)
     if fault := fault_of_folder(run):
         raise InputError(f"{run}: {fault}; expected one with sound_best.pth, vision_best.pth, ... of a run")
     options, config = build_parser().parse_args([]), run / "config.json"

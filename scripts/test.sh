@@ -1,5 +1,6 @@
 #!/bin/sh
-# Evaluates ckpt/rgb-depth_2_mix on data/test.csv; further options may follow and win: ./scripts/test.sh --id RUN
+# Evaluates ckpt/rgb-depth_2_mix, the published run with coloured clouds, on data/test.csv. Further options may follow and
+# win; the beginning of a run's name will do: ./scripts/test.sh --id default evaluates what ./scripts/train.sh trained.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 python=$("$here/python.sh") || exit 2

@@ -165,3 +165,19 @@ def test_evaluation_takes_the_model_from_the_run(tmp_path, capsys):
         (run / "config.json").write_text(damaged)
         with pytest.raises(InputError, match="config.json"):
             parse_arguments(["--mode", "eval", "--id", "mine", "--ckpt", str(tmp_path)])
+
+
+def test_a_run_by_the_beginning_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine-2mix-epoch3", "mine-2mix-epoch30", "other [1]-epoch2", "exact", "exact-2"):
+        (tmp_path / "ckpt" / name).mkdir(parents=True)
+    found = {
+        name: parse_arguments(["--mode", "eval", "--id", name]).id
+        for name in ("other", "other [", "exact", "mine-2mix-epoch30", "none", "mine-2mix-epoch3")
+    }
+    assert found == {
+        **{"other": "other [1]-epoch2", "other [": "other [1]-epoch2", "exact": "exact", "none": "none"},
+        **{"mine-2mix-epoch30": "mine-2mix-epoch30", "mine-2mix-epoch3": "mine-2mix-epoch3"},
+    }
+    with pytest.raises(InputError, match="2 runs' names begin so: mine-2mix-epoch3, mine-2mix-epoch30"):
+        parse_arguments(["--mode", "eval", "--id", "mine"])
