@@ -10,8 +10,8 @@ from scipy.stats import bootstrap
 
 from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.page import MINUS, writing_page
-from reports.summary import LABELS
 from utils.errors import InputError
+from utils.metrics import METRICS
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -127,10 +127,10 @@ def scores(comparison: Comparison) -> dict:
     first, *others = comparison.runs
     rows = []
     for name, evaluation in comparison.runs.items():
-        rows.append({"name": name, "values": [evaluation.summary[score] for score in LABELS]})
+        rows.append({"name": name, "values": [evaluation.summary.get(score) for score in METRICS]})
     notes = ["dB"]
     for run in others:
-        found = {label: comparison.difference(run, score) for score, label in LABELS.items()}
+        found = {metric.label: comparison.difference(run, name) for name, metric in METRICS.items()}
         told = ", ".join(
             f"{label} {difference}".replace(" -", f" {MINUS}").replace("[-", f"[{MINUS}")
             for label, difference in found.items()
@@ -139,7 +139,7 @@ def scores(comparison: Comparison) -> dict:
         count = max((difference.n for difference in found.values() if difference), default=0)
         notes.append(f"{run} less {first}: {told or 'no mixture that both scored'} ({count} mixtures)")
     notes.append(f"in brackets {CONFIDENCE:.0%} intervals of the mean difference, by a paired bootstrap over mixtures")
-    return {"columns": ["", *LABELS.values()], "rows": rows, "notes": notes}
+    return {"columns": ["", *(metric.label for metric in METRICS.values())], "rows": rows, "notes": notes}
 
 
 def row(page: Path, pair: tuple[Mixture, ...], comparison: Comparison) -> dict:

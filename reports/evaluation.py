@@ -14,9 +14,9 @@ from reports.summary import MOST_DB, check_summary
 from utils.cells import names_of
 from utils.errors import InputError
 from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
+from utils.metrics import COLUMNS
 from utils.results import INCOMPLETE
 
-SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
 MOST_SOURCES = 1000
 MOST_RATE_HZ, MOST_SAMPLES = 384_000, 2**27  # as of the command line
 
@@ -55,7 +55,7 @@ class Mixture:
         return tuple(self.row[f"{part}_{n}"] for n in self.sources for part in parts)
 
     def score(self, name: str) -> float | None:
-        """In dB; None if the mixture could not be scored."""
+        """None if the mixture could not be scored, or was before there was such a score."""
         value = self.row.get(name, "")
         return float(value) if value else None
 
@@ -70,7 +70,7 @@ class Mixture:
                 raise ValueError(f"{name} {self.row[name]}")
         _ = self.index, self.made_of, self.instruments
         of_sources = [f"{name}_{n}" for name in ("sdr", "sdr_mixture") for n in self.sources]
-        for name in (*SCORE_COLUMNS, *of_sources):
+        for name in (*COLUMNS, *of_sources):
             value = self.score(name)
             if value is None and name in of_sources and self.score("sdr") is not None:
                 raise ValueError(f"no {name}")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from reports.evaluation import Evaluation
 from reports.page import MINUS
 from utils.figures import save_figure
-from utils.results import plot_history
+from utils.history import plot_history
 
 DPI = 130
 
@@ -23,7 +23,7 @@ def write_figures(evaluation: Evaluation, history: dict | None, folder: Path) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     figures = []
-    if history and history["val"]["epoch"]:
+    if history and history["val"]:
         plot_history(folder, history)
         figures += [{"file": "loss.png", "title": "loss"}, {"file": "metrics.png", "title": "validation scores"}]
     if evaluation.scored:

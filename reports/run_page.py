@@ -7,15 +7,15 @@ from pathlib import Path
 from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.figures import write_figures
 from reports.page import MINUS, writing_page
-from reports.summary import LABELS
 from utils.conditioning import format_conditioning
+from utils.metrics import METRICS
 from utils.run_state import read_history
 
 COLUMNS = [
     {"key": "sdr_mixture", "label": "SDR before"},
     {"key": "sdr", "label": "SDR"},
     {"key": "improvement", "label": "improvement", "signed": True},
-    *({"key": name, "label": LABELS[name]} for name in ("sir", "sar", "si_sdr")),
+    *({"key": name, "label": metric.label} for name, metric in METRICS.items() if name != "sdr"),
 ]
 
 
@@ -58,10 +58,10 @@ def about(evaluation: Evaluation) -> list[str]:
 
 def scores(summary: dict) -> dict:
     """The mean scores, those of the unprocessed mixture above them."""
-    names = list(LABELS)
+    names = list(METRICS)
     rows = [
         {"name": "mixture", "values": [summary.get(f"{name}_mixture") for name in names]},
-        {"name": "separated", "values": [summary[name] for name in names]},
+        {"name": "separated", "values": [summary.get(name) for name in names]},
         {"name": "improvement", "values": [summary.get(f"{name}_improvement") for name in names], "signed": True},
     ]
     notes = [
@@ -69,7 +69,7 @@ def scores(summary: dict) -> dict:
     ]
     if summary.get("conditioning"):
         notes += format_conditioning(summary["conditioning"]).replace("-", MINUS).split("\n")
-    return {"columns": ["", *LABELS.values()], "rows": rows, "notes": notes}
+    return {"columns": ["", *(metric.label for metric in METRICS.values())], "rows": rows, "notes": notes}
 
 
 def row(page: Path, mixture: Mixture, evaluation: Evaluation) -> dict:

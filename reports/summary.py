@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-LABELS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
+from utils.metrics import METRICS
+
+NEEDED = "sdr"  # without which there is nothing to show; of other scores a run may have been evaluated before they were
 MOST_DB = 1e6  # of a score, either way
 MOST_COUNT = 10**9
 MOST_NAMES = 1000  # of instruments
@@ -17,11 +19,10 @@ def check_summary(summary: dict) -> None:
         _count(summary, name)
     if summary["n_scored"] > summary["n_mixtures"]:
         raise ValueError("n_scored is more than n_mixtures")
-    for name in LABELS:
-        _score(summary, name, is_needed=False)
-        for other in (f"{name}_mixture", f"{name}_improvement"):
-            if other in summary:
-                _score(summary, other, is_needed=False)
+    for metric in METRICS:
+        for name in (metric, f"{metric}_mixture", f"{metric}_improvement"):
+            if name in summary or name == NEEDED:
+                _score(summary, name, is_needed=False)
     if not isinstance(summary.get("eval_list") or summary.get("list_val"), str):
         raise ValueError("list_val is missing or no text")
     if "epoch" in summary:

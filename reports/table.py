@@ -18,9 +18,14 @@ from utils.cells import as_cell
 from utils.errors import InputError
 from utils.figures import save_figure
 from utils.files import read_json, replacing
+from utils.metrics import METRICS
 
 CONDITIONS = ("label", "depth", "rgb-depth")  # in the table's order
-HEADS = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "sdr_mixture": "SDR of the mixture", "improvement": "improvement"}
+PAPER = ("sdr", "sir", "sar")  # the scores that it reports
+HEADS = {
+    **{name: METRICS[name].label for name in PAPER},
+    **{"sdr_mixture": f"{METRICS['sdr'].label} of the mixture", "improvement": "improvement"},
+}
 
 
 @dataclass(frozen=True)
@@ -146,21 +151,20 @@ def as_latex(rows: Sequence[Row]) -> str:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """SDR, SIR and SAR of every row with their intervals, and the mixture's SDR as a line."""
-    names = ("sdr", "sir", "sar")
     numbers = sorted({row.num_mix for row in rows})
     figure = Figure(figsize=(1.5 + 4 * len(numbers), 4), layout="constrained")
     for place, number in enumerate(numbers, 1):
         axes = figure.add_subplot(1, len(numbers), place, title=f"{number} sources", ylabel="dB")
         group = [row for row in rows if row.num_mix == number]
         for n, row in enumerate(group):
-            at = np.arange(len(names)) + (n - (len(group) - 1) / 2) * 0.8 / len(group)
-            scores = [row.scores[name] for name in names]
+            at = np.arange(len(PAPER)) + (n - (len(group) - 1) / 2) * 0.8 / len(group)
+            scores = [row.scores[name] for name in PAPER]
             means = [score.mean for score in scores]
             spread = [[s.mean - (s.mean if s.low is None else s.low), (s.high or s.mean) - s.mean] for s in scores]
             axes.bar(at, means, 0.8 / len(group), yerr=np.clip(np.transpose(spread), 0, None), label=row.condition)
         mixture = group[0].scores["sdr_mixture"].mean
         axes.plot([-0.45, 0.45], [mixture, mixture], color="black", linestyle=":", label="SDR of the mixture")
-        axes.set_xticks(range(len(names)), [HEADS[name] for name in names])
+        axes.set_xticks(range(len(PAPER)), [HEADS[name] for name in PAPER])
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
         axes.legend(fontsize=8)

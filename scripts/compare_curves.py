@@ -59,10 +59,9 @@ def read_curve(run: Path) -> dict[int, float]:
         InputError: no epoch of it is finished, or its history cannot be read.
     """
     history = read_history(run)
-    train = history["train"] if history else {"epoch": []}
-    if not train["epoch"]:
+    if not history or not history["train"]:
         raise InputError(f"{run / HISTORY}: no epoch of training yet")
-    return dict(zip(train["epoch"], train["loss"], strict=True))
+    return {row["epoch"]: row["loss"] for row in history["train"]}
 
 
 if __name__ == "__main__":

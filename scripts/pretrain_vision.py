@@ -165,12 +165,12 @@ def write_classifier(
     output: Path, net: SparseResNet18Classifier, classes: list[str], state: RunState, description: dict
 ) -> None:
     """Writes the weights and how they were made, and says which classes are named least often."""
-    tests = state.history["val"]
-    per_class = dict(zip(classes, tests["per_class"][-1], strict=True))
+    test = state.history["val"][-1]
+    per_class = dict(zip(classes, test["per_class"], strict=True))
     worst = sorted(per_class, key=per_class.get)[:5]
     say("named least often: " + ", ".join(f"{name} {100 * per_class[name]:.0f} %" for name in worst))
     checkpoint.save({"state_dict": net.state_dict(), "classes": classes}, output)
-    made = {"epochs": state.epoch - 1, "test_accuracy": tests["accuracy"][-1], "test_loss": tests["loss"][-1]}
+    made = {"epochs": state.epoch - 1, "test_accuracy": test["accuracy"], "test_loss": test["loss"]}
     write_json(output.with_suffix(".json"), finite({**made, "test_accuracy_per_class": per_class, **description}))
     say(f"wrote {output}")
 

@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.audio import read_window, recording_length
 from utils.errors import InputError, run_command
-from utils.metrics import Scores, score
+from utils.metrics import METRICS, Scores, score
 from utils.options import ArgumentParser, whole
 
-COLUMNS = {"sdr_mixture": "mixture", "sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
+LABELS = {"sdr_mixture": "mixture", **{name: metric.label for name, metric in METRICS.items()}}
 
 
 def main() -> None:
@@ -58,11 +58,12 @@ def read_waves(paths: list[Path], rate_hz: int) -> torch.Tensor:
 
 def format_scores(names: list[str], scores: Scores) -> str:
     """A row for each source, and their mean."""
-    values = np.stack([getattr(scores, name) for name in COLUMNS])  # [columns, N]
+    values = np.stack([scores[name] for name in LABELS])  # [columns, N]
+    widths = [max(9, len(label) + 2) for label in LABELS.values()]
     width = max(map(len, [*names, "mean"])) + 2
-    lines = [" " * width + "".join(f"{label:>9}" for label in COLUMNS.values()) + "   dB"]
+    lines = [" " * width + "".join(map("{:>{}}".format, LABELS.values(), widths)) + "   dB"]
     for name, row in zip([*names, "mean"], [*values.T, values.mean(axis=1)], strict=True):
-        lines.append(f"{name:{width}}" + "".join(f"{value:z9.2f}" for value in row))
+        lines.append(f"{name:{width}}" + "".join(map("{:z{}.2f}".format, row, widths)))
     return "\n".join(lines)
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from utils import checkpoint
 from utils.errors import InputError
-from utils.results import new_history
+from utils.history import new_history
 from utils.run_state import HISTORY
 
 
 def curve(folder, *losses):
     history = new_history()
-    history["train"] = {"epoch": list(range(1, len(losses) + 1)), "loss": list(losses)}
+    history["train"] = [{"epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses, 1)]
     folder.mkdir()
     checkpoint.save(history, folder / HISTORY)
     return str(folder)

@@ -82,8 +82,8 @@ def test_training_writes_what_was_promised(tree, run):
     assert list((run / "tensorboard").glob("events*"))
     assert not list(run.rglob("*.tmp*"))
     history = torch.load(run / "history_latest.pth", weights_only=True)
-    assert history["train"]["epoch"] == [1, 2] and history["val"]["epoch"] == [0, 1, 2]
-    assert len(history["val"]["sdr"]) == 3
+    assert [row["epoch"] for row in history["train"]] == [1, 2]
+    assert [row["epoch"] for row in history["val"]] == [0, 1, 2] and all("sdr" in row for row in history["val"])
     config = json.loads((run / "config.json").read_text())
     assert config["options"]["ngf"] == 4 and config["versions"]["torch"] == torch.__version__
     assert config["options"]["list_train"] == "data/train.csv" and "git_commit" in config
@@ -113,8 +113,8 @@ def test_training_is_logged(run):
     assert last.sample_rate == 11025
     history = torch.load(run / "history_latest.pth", weights_only=True)["val"]
     best = int(events.Scalars("best/epoch")[-1].value)
-    assert history["loss"][best] == min(history["loss"])
-    assert events.Scalars("best/sdr")[-1].value == pytest.approx(history["sdr"][best])
+    assert history[best]["loss"] == min(row["loss"] for row in history)
+    assert events.Scalars("best/sdr")[-1].value == pytest.approx(history[best]["sdr"])
     row, _ = hparams_of(events)
     assert row["ngf"].number_value == 4 and row["list_train"].string_value == "data/train.csv"
     assert "num_epoch" not in row and "device" not in row  # may change on the way, and the first row stays

@@ -31,8 +31,9 @@ from reports.recording_page import write_recording_page
 from reports.run_page import write_run_page
 from utils.checkpoint import save
 from utils.errors import InputError
-from utils.metrics import Scores
-from utils.results import EvaluationTable, new_history, record
+from utils.history import new_history
+from utils.metrics import COLUMNS
+from utils.results import EvaluationTable
 from utils.spectrogram import stft, warp
 from utils.visuals import draw_separation, write_separation
 
@@ -65,7 +66,7 @@ def write_evaluation(run, sdr, drawn=5, unscored=(), starts=range(5)):
         zero = {"sdr_mixture": np.array([0.5, -0.5]), "si_sdr_mixture": np.zeros(2)}
         table.loss.add(0.3, 1)
         made_of = {"index": index, **describe(draws, LENGTH, RATE)}
-        table.add(made_of, None if index in unscored else Scores(**values, **zero))
+        table.add(made_of, None if index in unscored else dict.fromkeys(COLUMNS, np.zeros(2)) | values | zero)
         if index < drawn:
             write_mixture(run / "visualization" / f"{index:04d}_{'+'.join(instruments)}", rng)
     run.mkdir(parents=True, exist_ok=True)
@@ -73,8 +74,8 @@ def write_evaluation(run, sdr, drawn=5, unscored=(), starts=range(5)):
     history = new_history()
     for epoch, loss in enumerate((0.5, 0.3, 0.4)):
         names = ("sdr", "sir", "sar", "sdr_mixture")
-        record(history["val"], epoch, {"loss": loss, **{name: epoch + 0.1 for name in names}})
-    record(history["train"], 1, {"loss": 0.4})
+        history["val"].append({"epoch": epoch, "loss": loss, **{name: epoch + 0.1 for name in names}})
+    history["train"].append({"epoch": 1, "loss": 0.4})
     save(history, run / "history_latest.pth")
     return run
 

@@ -31,7 +31,7 @@ def test_what_last_holds(whole_run):
     assert set(last) == {"format", "options", "state", "nets", "optimizer", "scaler", "random"}
     state = last["state"]
     assert state["epoch"] == 3 and state["iteration"] == 0 and last["options"]["ngf"] == 4
-    losses = state["history"]["val"]["loss"]
+    losses = [row["loss"] for row in state["history"]["val"]]
     assert state["best_loss"] == min(losses) and losses[state["best_epoch"]] == min(losses)
     for net, weights in last["nets"].items():
         latest = torch.load(whole_run / f"{net}_latest.pth", weights_only=True)
@@ -314,7 +314,7 @@ def test_torture_finds_what_is_wrong(whole_run, tmp_path):
         *("metrics.csv", "metrics.json", "sound.tmp.pth", "sound_best.pth")
     ]
     last = torch.load(whole_run / "last.pth", weights_only=True)
-    last["state"]["history"]["train"]["loss"][0] += 1e-12
+    last["state"]["history"]["train"][0]["loss"] += 1e-12
     torch.save(last, whole_run / "last.pth")
     shutil.rmtree(copy)
     assert list(torture.unequal({"a": [1, math.nan]}, {"a": [1, math.nan], "b": 2}, "")) == ["/b"]

@@ -16,7 +16,7 @@ import main
 from dataset.index import IndexRow, write_index
 from utils import checkpoint, run_state
 from utils.errors import InputError
-from utils.results import SCORES
+from utils.metrics import COLUMNS
 from utils.signals import Stopped, StopSignals
 
 
@@ -65,7 +65,7 @@ def test_a_validation_loss_that_is_no_number_is_never_the_best(train, tmp_path, 
     train("--ckpt", "nan", "--num_epoch", "1", "--eval_epoch", "9", "--lr_sound", "0")
     run = run_of(tmp_path / "nan")
     state = checkpoint.load(run / "last.pth")["state"]
-    assert math.isnan(state["history"]["val"]["loss"][0]) and state["best_epoch"] == 1
+    assert math.isnan(state["history"]["val"][0]["loss"]) and state["best_epoch"] == 1
     assert json.loads((run / "metrics.json").read_text())["loss"] == state["best_loss"]
 
     state = run_state.RunState()
@@ -107,14 +107,16 @@ def test_unreadable_files_stop_a_run_unless_tolerated(train, broken, tmp_path, c
     assert sorted(skipped) == broken and all("cannot be read as audio" in reason for reason in skipped.values())
     assert output.count("skipped: ") == 2 and "2 unreadable file(s) skipped:\n" in output
     last = checkpoint.load(run / "last.pth")
-    assert last["state"]["skipped"] == skipped and all(map(math.isfinite, last["state"]["history"]["train"]["loss"]))
+    assert last["state"]["skipped"] == skipped and all(
+        math.isfinite(row["loss"]) for row in last["state"]["history"]["train"]
+    )
     train("--ckpt", "again", "--list_train", "broken.csv", "--skip_bad_samples", "3", "--workers", "1")
     same(run, run_of(tmp_path / "again"))
 
 
 def test_resumed_with_unreadable_files(train, broken, tmp_path, monkeypatch):
     """Batches that are smaller or passed over are counted as any other: a resumed run starts at the right one."""
-    scores = dict.fromkeys((*SCORES, "sdr_improvement", "si_sdr_improvement"), 0.0)
+    scores = dict.fromkeys((*COLUMNS, "sdr_improvement", "si_sdr_improvement"), 0.0)
     counts = {"n_mixtures": 1, "n_scored": 1, "n_skipped": 0}
     monkeypatch.setattr(main, "evaluate", lambda *arguments, epoch: ({"loss": 1 / (epoch + 1), **scores, **counts}, {}))
     options = ["--list_train", "broken.csv", "--skip_bad_samples", "2", "--batch_size_per_gpu", "2", "--save_iter", "0"]

@@ -15,12 +15,12 @@ from tensorboard.plugins.mesh import metadata as mesh_metadata
 from tensorboard.util.tensor_util import make_ndarray
 
 from dataset.points import read_cloud
-from utils.results import SCORES
+from utils.metrics import COLUMNS
 from utils.tensorboard_log import METRICS, MOST_POINTS, TensorBoardLog
 from utils.visuals import draw_separation, write_separation
 
 RATE_HZ, SAMPLES, FRAMES, BINS = 11025, 5000, 24, 16
-SUMMARY = {name: 1.0 for name in ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement")}
+SUMMARY = {name: 1.0 for name in ("loss", *COLUMNS, "sdr_improvement", "si_sdr_improvement")}
 
 
 def events_of(folder):

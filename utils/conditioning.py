@@ -58,8 +58,8 @@ class Conditioning:
             for b, (own, other) in enumerate(zip(scores, exchanged, strict=True)):
                 if own is None:
                     continue
-                self.values["sdr"].append(float(own.sdr.mean()))
-                self.values["sdr_exchanged"].append(float(other.sdr.mean()))
+                self.values["sdr"].append(float(own["sdr"].mean()))
+                self.values["sdr_exchanged"].append(float(other["sdr"].mean()))
                 self.values["follows"] += follows[:, b].float().tolist()
                 self.values["energy_present_db"].append(present_db[b].item())
                 self.values["energy_absent_db"].append(absent_db[b].item())

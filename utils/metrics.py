@@ -1,4 +1,4 @@
-"""How good separated waveforms are: BSS Eval v3 and SI-SDR, beside those of the unprocessed mixture."""
+"""How good separated waveforms are: the scores there are, and how they are computed; the list is at the end."""
 
 from __future__ import annotations
 
@@ -15,16 +15,32 @@ BSS_EVAL = ("fast", "mir_eval")
 SILENCE = 1e-5  # a waveform whose absolute sum is not above this cannot be scored
 
 
-@dataclass(frozen=True)
-class Scores:
-    """dB, each `[N]`: of the estimates, and of the unprocessed mixture taken for every source."""
+Scores = dict[str, np.ndarray]  # of a mixture: column of COLUMNS -> a number for each source, `[N]`
 
-    sdr: np.ndarray
-    sir: np.ndarray
-    sar: np.ndarray
-    sdr_mixture: np.ndarray
-    si_sdr: np.ndarray
-    si_sdr_mixture: np.ndarray
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of estimates; whoever shows or stores scores reads this, so that a new one is added here alone.
+
+    name: of its column. label: for people. compute: (sources `[..., L]`, signals `[..., L]`) -> `[...]`, float64; None
+    for those of BSS Eval, which are computed together. of_mixture: whether the unprocessed mixture has it too, in the
+    column `<name>_mixture`, and estimates improve on it. unit: "dB" or, for a number without one, "".
+    """
+
+    name: str
+    label: str
+    compute: Callable[[Tensor, Tensor], Tensor] | None = None
+    of_mixture: bool = False
+    higher_is_better: bool = True
+    unit: str = "dB"
+
+    def improvement(self, separated: float, mixture: float) -> float:
+        """How much better the estimate is than the mixture: above zero where it is."""
+        return separated - mixture if self.higher_is_better else mixture - separated
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (f"{self.name}_mixture", self.name) if self.of_mixture else (self.name,)
 
 
 @torch.no_grad()
@@ -46,21 +62,31 @@ def score(sources: Tensor, estimates: Tensor, mixture: Tensor, method: str = "fa
     if method == "mir_eval":
         chosen = scorable.tolist()
         numbers = iter(_numbers(mir_eval_bss_eval, *(part[scorable] for part in waves)) if any(chosen) else [])
-        return [Scores(*next(numbers).cpu().numpy()) if possible else None for possible in chosen]
+        return [_named(next(numbers)) if possible else None for possible in chosen]
     quick = quick_bss_eval(*waves)
     numbers = _numbers(lambda *_: quick[:-1], *waves)
     told = torch.cat([numbers.flatten(1), torch.stack([scorable, quick[-1]], dim=1)], dim=1).cpu()  # waits for a GPU
     numbers, (chosen, failed) = told[:, :-2].view(numbers.shape), told[:, -2:].T.bool()
     for b in (chosen & failed).nonzero().flatten().tolist():
         numbers[b] = _numbers(fast_bss_eval, *(part[b : b + 1] for part in waves))[0].cpu()
-    return [Scores(*one.numpy()) if possible else None for one, possible in zip(numbers, chosen.tolist(), strict=True)]
+    return [_named(one) if possible else None for one, possible in zip(numbers, chosen.tolist(), strict=True)]
+
+
+def _named(numbers: Tensor) -> Scores:
+    """`[columns, N]` -> the scores by name."""
+    return dict(zip(COLUMNS, numbers.cpu().numpy(), strict=True))
 
 
 def _numbers(bss_eval: Callable, sources: Tensor, estimates: Tensor, mixture: Tensor) -> Tensor:
-    """Of waveforms `[B, N, L]`, `[B, N, L]`, `[B, 1, L]` the numbers of `Scores`, `[B, 6, N]`."""
+    """Of waveforms `[B, N, L]`, `[B, N, L]`, `[B, 1, L]` the scores, `[B, columns, N]`."""
     sdr, sir, sar, sdr_mixture = bss_eval(sources, estimates, mixture)
-    numbers = [sdr, sir, sar, sdr_mixture.squeeze(2), si_sdr(sources, estimates), si_sdr(sources, mixture)]
-    return torch.stack(numbers, dim=1)
+    found = {"sdr": sdr, "sir": sir, "sar": sar, "sdr_mixture": sdr_mixture.squeeze(2)}
+    for metric in METRICS.values():
+        if metric.compute:
+            found[metric.name] = metric.compute(sources, estimates)
+            if metric.of_mixture:
+                found[f"{metric.name}_mixture"] = metric.compute(sources, mixture)
+    return torch.stack([found[name] for name in COLUMNS], dim=1)
 
 
 def si_sdr(source: Tensor, estimate: Tensor) -> Tensor:
@@ -71,3 +97,15 @@ def si_sdr(source: Tensor, estimate: Tensor) -> Tensor:
     scale = (estimate * source).sum(dim=-1, keepdim=True) / source.square().sum(dim=-1, keepdim=True)
     target = scale * source
     return 10 * torch.log10(target.square().sum(dim=-1) / (estimate - target).square().sum(dim=-1))
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("sdr", "SDR", of_mixture=True),
+        Metric("sir", "SIR"),
+        Metric("sar", "SAR"),
+        Metric("si_sdr", "SI-SDR", si_sdr, of_mixture=True),
+    )
+}
+COLUMNS = tuple(column for metric in METRICS.values() for column in metric.columns)  # of metrics.csv

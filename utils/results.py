@@ -16,21 +16,17 @@ import matplotlib
 import mir_eval
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from utils.cells import as_cell
 from utils.distributed import is_main, main_only
 from utils.errors import InputError, UnreadableError
-from utils.figures import save_figure
 from utils.files import TEMPORARY, finite, replacing, write_json
 from utils.lock import LOCK
 from utils.meters import Mean
-from utils.metrics import Scores
+from utils.metrics import COLUMNS, METRICS, Scores
 
 # Stands in a run's folder while the results of an evaluation replace those of the one before.
 INCOMPLETE = ".evaluation-incomplete"
-SCORES = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -116,8 +112,8 @@ class EvaluationTable:
     def add(self, made_of: dict, scores: Scores | None) -> None:
         """Adds a mixture: what it was made of (columns of `metrics.csv`), and its scores, None if not scored."""
         row = {**made_of, "scored": int(scores is not None)}
-        for name in SCORES:
-            values = None if scores is None else getattr(scores, name)
+        for name in COLUMNS:
+            values = None if scores is None else scores[name]
             row[name] = "" if values is None else float(values.mean())
             for n in range(made_of["num_sources"]):
                 row[f"{name}_{n + 1}"] = "" if values is None else float(values[n])
@@ -143,7 +139,7 @@ class EvaluationTable:
         groups = defaultdict(list)
         for row in self.scored:
             for n in range(1, row["num_sources"] + 1):
-                groups[row[f"instrument_{n}"]].append({name: row[f"{name}_{n}"] for name in SCORES})
+                groups[row[f"instrument_{n}"]].append({name: row[f"{name}_{n}"] for name in COLUMNS})
         return _table(groups)
 
     def per_combination(self) -> dict:
@@ -204,9 +200,11 @@ def _table(groups: dict[str, list[dict]]) -> dict:
 
 
 def _means(rows: list[dict]) -> dict:
-    means = {name: _mean([row[name] for row in rows]) for name in SCORES}
-    for name in ("sdr", "si_sdr"):
-        means[f"{name}_improvement"] = _mean([row[name] - row[f"{name}_mixture"] for row in rows])
+    means = {name: _mean([row[name] for row in rows]) for name in COLUMNS}
+    for name, metric in METRICS.items():
+        if metric.of_mixture:
+            better = [metric.improvement(row[name], row[f"{name}_mixture"]) for row in rows]
+            means[f"{name}_improvement"] = _mean(better)
     return means
 
 
@@ -215,48 +213,18 @@ def _mean(values: list[float]) -> float:
 
 
 def format_summary(summary: dict) -> str:
-    """The summary as a small table: the mixture's own SDR beside that of the estimates."""
+    """The summary as a small table: the mixture's own scores above those of the estimates."""
     unscored, skipped = summary["n_mixtures"] - summary["n_scored"], summary["n_skipped"]
-    lines = [
-        f"{'':12}{'SDR':>8}{'SIR':>8}{'SAR':>8}{'SI-SDR':>8}   dB",
-        f"{'mixture':12}{summary['sdr_mixture']:z8.2f}{'':16}{summary['si_sdr_mixture']:z8.2f}",
-        f"{'separated':12}" + "".join(f"{summary[name]:z8.2f}" for name in ("sdr", "sir", "sar", "si_sdr")),
-        f"{'improvement':12}{summary['sdr_improvement']:z8.2f}{'':16}{summary['si_sdr_improvement']:z8.2f}",
+    widths = {name: max(8, len(metric.label) + 2) for name, metric in METRICS.items()}
+    lines = ["".join([f"{'':12}", *(f"{METRICS[name].label:>{width}}" for name, width in widths.items()), "   dB"])]
+    for title, ending in (("mixture", "_mixture"), ("separated", ""), ("improvement", "_improvement")):
+        values = {name: summary.get(name + ending) for name in widths}
+        cells = (
+            " " * width if values[name] is None else f"{values[name]:z{width}.2f}" for name, width in widths.items()
+        )
+        lines.append(f"{title:12}{''.join(cells)}".rstrip())
+    lines.append(
         f"loss {summary['loss']:.4f}, {summary['n_scored']} of {summary['n_mixtures']} mixtures scored, "
-        f"{unscored} unscored" + f", {skipped} unreadable and left out" * bool(skipped),
-    ]
+        f"{unscored} unscored" + f", {skipped} unreadable and left out" * bool(skipped)
+    )
     return "\n".join(lines)
-
-
-def new_history() -> dict:
-    """Learning curves of a run: lists with one value for each epoch that was trained or evaluated."""
-    return {"train": {"epoch": [], "loss": []}, "val": {"epoch": [], "loss": []}}
-
-
-def record(curves: dict[str, list], epoch: int, values: dict[str, float]) -> None:
-    """Appends an epoch's values to one part of a history."""
-    for name, value in {"epoch": epoch, **values}.items():
-        curves.setdefault(name, []).append(value)
-
-
-def plot_history(run: Path, history: dict) -> None:
-    """Draws `loss.png` and `metrics.png` from the history of a training run; the best epoch is marked."""
-    train, val = history["train"], history["val"]
-    best = min(zip(val["loss"], val["epoch"], strict=True), default=(None, None))[1]
-    curves = {"training": (train["epoch"], train["loss"]), "validation": (val["epoch"], val["loss"])}
-    _plot_curves(run / "loss.png", curves, "loss", best)
-    labels = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "sdr_mixture": "SDR of the mixture"}
-    _plot_curves(run / "metrics.png", {labels[name]: (val["epoch"], val[name]) for name in labels}, "dB", best)
-
-
-def _plot_curves(path: Path, curves: dict[str, tuple[list, list]], unit: str, best: int | None) -> None:
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="epoch", ylabel=unit)
-    for label, (x, y) in curves.items():
-        axes.plot(x, y, marker=".", label=label)
-    if best is not None:
-        axes.axvline(best, color="gray", linestyle=":", label=f"best epoch: {best}")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    save_figure(figure, path, dpi=120)

@@ -20,14 +20,15 @@ from utils import checkpoint
 from utils.distributed import main_only
 from utils.errors import InputError
 from utils.files import is_there, write_json
+from utils.history import as_rows, best_row, is_history, new_history, plot_history
 from utils.host import to_host
 from utils.meters import Mean
 from utils.progress import say
-from utils.results import is_empty, new_history, plot_history, record
+from utils.results import is_empty
 from utils.seeding import random_state, restore_random_state
 
-FORMAT = 2  # in 1 batch norm in training saw all frames of a source together
-READABLE = (1, 2)
+FORMAT = 3  # in 1 batch norm in training saw all frames of a source together; in 2 curves were lists side by side
+READABLE = (1, 2, 3)
 LAST, HISTORY = "last.pth", "history_latest.pth"
 MOST = 10**12  # of any number in learning curves
 
@@ -61,11 +62,7 @@ class RunState:
 
     def best_scores(self) -> dict[str, float]:
         """The epoch of the best weights so far and the summary of its evaluation; empty while there is none."""
-        curves = self.history["val"]
-        if self.best_epoch < 0:
-            return {}
-        at = curves["epoch"].index(self.best_epoch)
-        return {name: values[at] for name, values in curves.items()}
+        return next((row for row in self.history["val"] if row["epoch"] == self.best_epoch), {})
 
     def set_batch_size(self, batch_size: int) -> None:
         """Counts in batches of another size from now on: the epoch goes on at the last one that begins before here."""
@@ -82,9 +79,9 @@ class RunState:
     def finish_epoch(self, summary: dict | None) -> None:
         """Adds the epoch in progress to the history, with the `summary` of its evaluation, if there was one."""
         if self.epoch:
-            record(self.history["train"], self.epoch, {"loss": self.loss.value})
+            self.history["train"].append({"epoch": self.epoch, "loss": self.loss.value})
         if summary is not None:
-            record(self.history["val"], self.epoch, summary)
+            self.history["val"].append({"epoch": self.epoch, **summary})
             if math.isfinite(summary["loss"]) and summary["loss"] <= self.best_loss:
                 self.best_loss, self.best_epoch = summary["loss"], self.epoch
         self.epoch, self.iteration, self.loss_total, self.loss_count = self.epoch + 1, 0, 0.0, 0
@@ -186,6 +183,8 @@ def read_last(run: Path, resume: bool, overwrite: bool, another: str = "--id") -
     content = checkpoint.load(run / LAST)
     if content.get("format") not in READABLE:
         raise InputError(f"{run / LAST}: not written by this version; choose another {another}, or --overwrite 1")
+    if isinstance(content.get("state"), dict):
+        content["state"]["history"] = as_rows(content["state"].get("history"))
     if not _is_last(content):
         raise InputError(f"{run / LAST}: not the state of a run; choose another {another}, or --overwrite 1")
     return content
@@ -206,8 +205,8 @@ def _is_last(content: dict) -> bool:
         all(isinstance(count, int) and 0 <= count <= MOST for count in counts)
         and all(isinstance(loss, int | float) for loss in losses)
         and isinstance(state.best_epoch, int)
-        and _is_history(state.history)
-        and (state.best_epoch < 0 or state.best_epoch in state.history["val"]["epoch"])
+        and is_history(state.history)
+        and (state.best_epoch < 0 or any(row["epoch"] == state.best_epoch for row in state.history["val"]))
         and all(isinstance(part, dict) for part in (state.skipped, state.lists, *content["nets"].values()))
     )
 
@@ -251,31 +250,10 @@ def read_history(run: Path) -> dict | None:
     """
     if not is_there(run / HISTORY):
         return None
-    history = checkpoint.load(run / HISTORY)
-    if not _is_history(history):
+    history = as_rows(checkpoint.load(run / HISTORY))
+    if not is_history(history):
         raise InputError(f"{run / HISTORY}: not the learning curves of a run; remove it")
     return history
-
-
-def _is_history(content: object) -> bool:
-    """Whether it is as `new_history` and `record` make it, of numbers that can be drawn."""
-    if not isinstance(content, dict):
-        return False
-    for part in ("train", "val"):
-        curves = content.get(part)
-        if not isinstance(curves, dict) or not all(isinstance(values, list) for values in curves.values()):
-            return False
-        if not {"epoch", "loss"} <= curves.keys() or len({len(values) for values in curves.values()}) != 1:
-            return False
-        if not all(isinstance(value, int) and 0 <= value <= MOST for value in curves["epoch"]):
-            return False
-        if not all(
-            isinstance(value, int | float) and (not math.isfinite(value) or abs(value) <= MOST)
-            for values in curves.values()
-            for value in values
-        ):
-            return False
-    return not content["val"]["epoch"] or content["val"].keys() >= {"sdr", "sir", "sar", "sdr_mixture"}
 
 
 def best_epoch(run: Path) -> int:
@@ -287,9 +265,8 @@ def best_epoch(run: Path) -> int:
     history = read_history(run)
     if history is None:
         return 0
-    val = history["val"]
-    finite = [(loss, -epoch) for loss, epoch in zip(val["loss"], val["epoch"], strict=True) if math.isfinite(loss)]
-    return -min(finite, default=(0.0, 0))[1]  # of equals the later
+    best = best_row(history["val"])
+    return 0 if best is None else best["epoch"]
 
 
 def note_lists(state: RunState, options: argparse.Namespace) -> None:

@@ -15,15 +15,16 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, mesh
 
+from utils import metrics
 from utils.errors import WriteError
-from utils.results import SCORES
+from utils.metrics import COLUMNS
 from utils.visuals import Shown, encode_picture, encode_wave
 
 LOGGED_MIXTURES = 4  # of an evaluation, its first: with the published options 1.3 MB each, the next time 0.5 MB
 MOST_POINTS = 4000  # of a cloud
 POINT_SIZE_M = 0.015  # as large as a musician's points are apart when there are so many
 
-CURVES = ("loss", *SCORES, "sdr_improvement", "si_sdr_improvement")
+CURVES = ("loss", *COLUMNS, *(f"{name}_improvement" for name, metric in metrics.METRICS.items() if metric.of_mixture))
 METRICS = tuple(f"{part}/{name}" for part in ("val", "best") for name in CURVES) + ("best/epoch",)
 
 CloudReader = Callable[[str], tuple[np.ndarray, np.ndarray | None]]

@@ -1,0 +1,93 @@
+"""The learning curves of a run: a row for each epoch that was trained, and for each that was evaluated."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from utils.figures import save_figure
+from utils.metrics import METRICS
+
+MOST = 10**12  # of a number in a file that somebody else may have written
+
+Row = dict[str, float]  # epoch, loss, and what else was measured then
+
+
+def new_history() -> dict[str, list[Row]]:
+    """`train`, a row for each epoch of training, and `val`, one for each evaluation."""
+    return {"train": [], "val": []}
+
+
+def as_rows(history: object) -> object:
+    """A history as it is now, of one that was stored as lists side by side (before November 2026)."""
+    if not isinstance(history, dict) or not all(isinstance(history.get(part), dict) for part in ("train", "val")):
+        return history
+    curves = [history[part] for part in ("train", "val")]
+    if not all(isinstance(values, list) for part in curves for values in part.values()):
+        return history
+    if any(not {"epoch", "loss"} <= part.keys() or len({*map(len, part.values())}) > 1 for part in curves):
+        return history
+    rows = ([dict(zip(part, row, strict=True)) for row in zip(*part.values(), strict=True)] for part in curves)
+    return dict(zip(("train", "val"), rows, strict=True))
+
+
+def is_history(content: object) -> bool:
+    """Whether it is a history of numbers that can be drawn."""
+    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in ("train", "val")):
+        return False
+    return all(_is_row(row) for part in ("train", "val") for row in content[part])
+
+
+def _is_row(row: object) -> bool:
+    if not isinstance(row, dict) or not {"epoch", "loss"} <= row.keys():
+        return False
+    if not isinstance(row["epoch"], int) or not 0 <= row["epoch"] <= MOST:
+        return False
+    numbers = [value for name, value in row.items() if name != "per_class"]  # of a classifier, which is not drawn
+    return all(isinstance(n, int | float) and (not math.isfinite(n) or abs(n) <= MOST) for n in numbers)
+
+
+def best_row(rows: list[Row]) -> Row | None:
+    """The row of the lowest loss that is finite, of equal ones the later."""
+    finite = [row for row in rows if math.isfinite(row["loss"])]
+    return min(finite, key=lambda row: (row["loss"], -row["epoch"]), default=None)
+
+
+def plot_history(run: Path, history: dict[str, list[Row]]) -> None:
+    """Draws `loss.png` and `metrics.png` of a run; the best epoch is marked."""
+    best = best_row(history["val"])
+    losses = {"training": ("train", "loss"), "validation": ("val", "loss")}
+    _plot(run / "loss.png", [("loss", {name: _curve(history[part], of) for name, (part, of) in losses.items()})], best)
+    parts = []
+    for unit in dict.fromkeys(metric.unit for metric in METRICS.values()):
+        labels = {}
+        for metric in METRICS.values():
+            if metric.unit == unit:
+                labels[metric.name] = metric.label
+                if metric.of_mixture:
+                    labels[f"{metric.name}_mixture"] = f"{metric.label} of the mixture"
+        parts.append((unit, {label: _curve(history["val"], name) for name, label in labels.items()}))
+    _plot(run / "metrics.png", parts, best)
+
+
+def _curve(rows: list[Row], name: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of the rows that have it: a run may have begun before a score existed."""
+    known = [row for row in rows if name in row]
+    return [row["epoch"] for row in known], [row[name] for row in known]
+
+
+def _plot(path: Path, parts: list[tuple[str, dict[str, tuple[list, list]]]], best: Row | None) -> None:
+    figure = Figure(figsize=(6 * len(parts), 4), layout="constrained")
+    for place, (unit, curves) in enumerate(parts, 1):
+        axes = figure.add_subplot(1, len(parts), place, xlabel="epoch", ylabel=unit)
+        for label, (x, y) in curves.items():
+            axes.plot(x, y, marker=".", label=label)
+        if best is not None:
+            axes.axvline(best["epoch"], color="gray", linestyle=":", label=f"best epoch: {best['epoch']}")
+        axes.legend()
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    save_figure(figure, path, dpi=120)
