@@ -11,6 +11,7 @@ from separation.footprints import (
     PIECE_SHARE,
     SMALL_SHARE,
     SMALLEST,
+    SURE_HEAD,
     TOUCHING_M,
     Group,
     centre_of,
@@ -18,8 +19,7 @@ from separation.footprints import (
 )
 from utils.errors import InputError
 
-HIDDEN_HEAD, BODY_DEPTH_M = 0.02, 0.22  # the least score and depth of a musician whose head is hidden
-LIKELY = 0.25  # score from which on a thing is taken for a musician, if its size is one's or not
+LIKELY = 0.5  # score from which on a thing is taken for a musician, if its size is one's or not
 
 
 def choose(
@@ -33,9 +33,7 @@ def choose(
     Raises:
         InputError: there is none, or there are not `num_sources`.
     """
-    fitting = _as_large(parts)
-    likely = [part for part in parts if part.score >= LIKELY or (_is_bodily(part) and _is_in(part, fitting))]
-    groups = _apart(voxels, sorted(likely, key=lambda part: part.score < LIKELY))
+    groups = _apart(voxels, [part for part in parts if part.score >= LIKELY])
     groups = groups or _apart(voxels, _as_large(parts))
     if not groups:
         others = [part for part in parts if part.reason and len(part.members) >= SMALLEST]
@@ -66,14 +64,6 @@ def choose(
     return groups, pieces, spare + others
 
 
-def _is_bodily(part: Group) -> bool:
-    """Whether it may be a musician whose head is hidden: it bends as bodies do, and is neither a post nor a screen."""
-    if part.measures is None:
-        return False
-    depth, roughness, posts = part.measures[[3, 7, 8]]
-    return part.score >= HIDDEN_HEAD and depth >= BODY_DEPTH_M and roughness == posts == 0
-
-
 def _as_large(parts: list[Group]) -> list[Group]:
     """Those whose size is a musician's, beside that of the largest."""
     fitting = [part for part in parts if not part.reason]
@@ -82,12 +72,12 @@ def _as_large(parts: list[Group]) -> list[Group]:
 
 
 def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
-    """Those that are not next to one before them, unless each has a head of its own."""
+    """Those that are not next to one before them, unless both surely have a head."""
     kept: list[Group] = []
     for part in parts:
         centre = centre_of(voxels, part.members)
         for group in kept:
-            have_heads = part.head_m > 0 and group.head_m > 0
+            have_heads = min(part.head, group.head) >= SURE_HEAD
             if np.linalg.norm(centre - centre_of(voxels, group.members)) < (TOUCHING_M if have_heads else APART_M):
                 break
         else:
