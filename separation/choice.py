@@ -8,6 +8,7 @@ import numpy as np
 
 from separation.footprints import (
     APART_M,
+    LIKE_SHARE,
     PIECE_SHARE,
     SMALL_SHARE,
     SMALLEST,
@@ -49,7 +50,7 @@ def choose(
         groups = groups[:num_sources]
     largest = max(len(group.members) for group in groups)
     rest = [part for part in parts if not _is_in(part, groups + spare)]
-    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) for part in rest]
+    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) or not part.reason for part in rest]
     is_thing = [large and not _is_next_to(voxels, part, groups) for part, large in zip(rest, is_large, strict=True)]
     others = [_unlike(voxels, part) for part, thing in zip(rest, is_thing, strict=True) if thing]
     pieces = [part for part, thing in zip(rest, is_thing, strict=True) if not thing]
@@ -72,13 +73,14 @@ def _as_large(parts: list[Group]) -> list[Group]:
 
 
 def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
-    """Those that are not next to one before them, unless both surely have a head."""
+    """Those that are not next to one before them, unless both surely have a head and are as large."""
     kept: list[Group] = []
     for part in parts:
         centre = centre_of(voxels, part.members)
         for group in kept:
-            have_heads = min(part.head, group.head) >= SURE_HEAD
-            if np.linalg.norm(centre - centre_of(voxels, group.members)) < (TOUCHING_M if have_heads else APART_M):
+            sizes = sorted((len(part.members), len(group.members)))
+            are_two = min(part.head, group.head) >= SURE_HEAD and sizes[0] >= LIKE_SHARE * sizes[1]
+            if np.linalg.norm(centre - centre_of(voxels, group.members)) < (TOUCHING_M if are_two else APART_M):
                 break
         else:
             kept.append(part)
