@@ -19,6 +19,7 @@ import argparse
 import multiprocessing
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ FURNITURE += [furniture.coat_stand, furniture.lamp, furniture.chair, furniture.t
 FURNITURE += [furniture.upright_piano, furniture.music_stand]
 HEAD_M = 0.15  # about a top, where its owner is looked for
 ROUNDS = 5  # of fitting to the likeliest top of each musician
+HIDDEN, SEEN_HEAD = (0.2, 0.6), 0.3  # share of a part that is hidden; score of a head that is not
 PURE, FRAGMENT, OWN_SHARE = 0.7, 0.35, 0.55  # of a part that is one musician's; of a musician in a part
 
 Example = tuple[dict[str, float], int]  # measures, and of whom: the number of the musician in the scene, or -1
@@ -126,22 +128,48 @@ def heads_of(room: Room, cleared: Cleared) -> list[Example]:
 
 
 def parts_of(room: Room, cleared: Cleared) -> list[Example]:
-    """The measures of the parts of a scene; a small piece of a musician is none, a large one is left aside."""
-    nearest = cKDTree(room.xyz).query(cleared.voxels)[1]
+    """The measures of the parts of a scene, seen as they are and half hidden.
+
+    A small piece of a musician is no person; a large one is left aside, and what is left of one without its head.
+    """
+    rng = np.random.default_rng(len(room.xyz))
+    voxels, height = cleared.voxels, cleared.height
+    nearest = cKDTree(room.xyz).query(voxels)[1]
     truth = np.where(room.is_person[nearest], room.truth[nearest], -1)
     sizes, found = np.bincount(truth[truth >= 0], minlength=room.count), []
-    likely_heads = heads.find_heads(cleared.fine, cleared.fine_height)
-    for part in footprints.find_parts(cleared.voxels, cleared.height, likely_heads):
-        if len(part.members) < footprints.SMALLEST:
-            continue
+    of_fine = cKDTree(voxels).query(cleared.fine)[1]
+    for part in footprints.find_parts(voxels, height, heads.find_heads(cleared.fine, cleared.fine_height)):
         counts = np.bincount(truth[part.members] + 1, minlength=1 + room.count)
         owner = int(counts.argmax()) - 1
         own = counts[owner + 1] / sizes[owner] if owner >= 0 else 0.0
         is_mixed = owner >= 0 and counts[owner + 1] < PURE * len(part.members)
         if is_mixed or FRAGMENT < own < OWN_SHARE:
             continue
-        found.append((people.measure(cleared.voxels, cleared.height, part), owner if own >= OWN_SHARE else -1))
+        owner = owner if own >= OWN_SHARE else -1
+        hidden = half_hidden(part, voxels, cleared.fine, cleared.fine_height, of_fine, rng)
+        for one in (part, hidden):
+            is_bodiless = one is hidden and owner >= 0 and one.head < SEEN_HEAD
+            if len(one.members) >= footprints.SMALLEST and not is_bodiless:
+                found.append((people.measure(voxels, height, one), owner))
     return found
+
+
+def half_hidden(
+    part: footprints.Group,
+    voxels: np.ndarray,
+    fine: np.ndarray,
+    fine_height: np.ndarray,
+    of_fine: np.ndarray,
+    rng: np.random.Generator,
+) -> footprints.Group:
+    """The right or left of a part, as if somebody stood before the rest; of_fine: the voxel of each point of `fine`."""
+    x = voxels[part.members, 0]
+    limit = np.quantile(x, rng.uniform(*HIDDEN))
+    members = part.members[(x >= limit) if rng.random() < 0.5 else (x <= x.max() - (limit - x.min()))]
+    is_own = np.isin(of_fine, members)
+    best = next(iter(heads.find_heads(fine[is_own], fine_height[is_own])), None)
+    top = fine_height[is_own][np.linalg.norm(fine[is_own] - best.place, axis=1).argmin()] if best else 0.0
+    return replace(part, members=members, head=best.score if best else 0.0, head_m=float(top))
 
 
 def fit_heads(scenes: list[list[Example]]) -> tuple[Logistic, list[dict[str, float]], np.ndarray]:

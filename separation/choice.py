@@ -20,7 +20,7 @@ from separation.footprints import (
 )
 from utils.errors import InputError
 
-LIKELY = 0.5  # score from which on a thing is taken for a musician, if its size is one's or not
+LIKELY = 0.5  # score from which on a thing is taken for a musician; without a sure head if its size is one's
 
 
 def choose(
@@ -34,7 +34,7 @@ def choose(
     Raises:
         InputError: there is none, or there are not `num_sources`.
     """
-    groups = _apart(voxels, [part for part in parts if part.score >= LIKELY])
+    groups = _apart(voxels, [part for part in parts if _is_likely(part)])
     groups = groups or _apart(voxels, _as_large(parts))
     if not groups:
         others = [part for part in parts if part.reason and len(part.members) >= SMALLEST]
@@ -63,6 +63,10 @@ def choose(
             )
         groups = found
     return groups, pieces, spare + others
+
+
+def _is_likely(part: Group) -> bool:
+    return part.score >= LIKELY and (not part.reason or part.head >= SURE_HEAD)
 
 
 def _as_large(parts: list[Group]) -> list[Group]:
