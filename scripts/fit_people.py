@@ -163,9 +163,9 @@ def half_hidden(
     rng: np.random.Generator,
 ) -> footprints.Group:
     """The right or left of a part, as if somebody stood before the rest; of_fine: the voxel of each point of `fine`."""
-    x = voxels[part.members, 0]
-    limit = np.quantile(x, rng.uniform(*HIDDEN))
-    members = part.members[(x >= limit) if rng.random() < 0.5 else (x <= x.max() - (limit - x.min()))]
+    x, share = voxels[part.members, 0], rng.uniform(*HIDDEN)
+    is_seen = x >= np.quantile(x, share) if rng.random() < 0.5 else x <= np.quantile(x, 1 - share)
+    members = part.members[is_seen]
     is_own = np.isin(of_fine, members)
     best = next(iter(heads.find_heads(fine[is_own], fine_height[is_own])), None)
     top = fine_height[is_own][np.linalg.norm(fine[is_own] - best.place, axis=1).argmin()] if best else 0.0

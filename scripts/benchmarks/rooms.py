@@ -1,4 +1,4 @@
-"""Simulated scenes of 33 kinds: musicians of the demo among what stands about them; and six that nothing is fitted to."""
+"""Simulated scenes of 33 kinds: musicians of the demo among what stands about them. Six more, for tests alone."""
 
 from __future__ import annotations
 
