@@ -21,12 +21,13 @@ from separation.footprints import (
 from utils.errors import InputError
 
 LIKELY = 0.5  # score from which on a thing is taken for a musician; without a sure head if its size is one's
+STAND_M = 1.25  # the highest that a music stand is
 
 
 def choose(
-    voxels: np.ndarray, parts: list[Group], num_sources: int | None
+    voxels: np.ndarray, height: np.ndarray, parts: list[Group], num_sources: int | None
 ) -> tuple[list[Group], list[Group], list[Group]]:
-    """Among parts of voxels `[V, 3]`, the largest first: musicians, small pieces, and things that are neither.
+    """Among parts of voxels `[V, 3]` at `height` `[V]`, the largest first: musicians, small pieces, and other things.
 
     Musicians are what is like a person; where nothing is, what is as large as one. With `num_sources` there are as
     many: the likeliest, and if they are too few, those that gain most by being split.
@@ -50,7 +51,7 @@ def choose(
         groups = groups[:num_sources]
     largest = max(len(group.members) for group in groups)
     rest = [part for part in parts if not _is_in(part, groups + spare)]
-    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) or not part.reason for part in rest]
+    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) or _is_tall(height, part) for part in rest]
     is_thing = [large and not _is_next_to(voxels, part, groups) for part, large in zip(rest, is_large, strict=True)]
     others = [_unlike(voxels, part) for part, thing in zip(rest, is_thing, strict=True) if thing]
     pieces = [part for part, thing in zip(rest, is_thing, strict=True) if not thing]
@@ -67,6 +68,11 @@ def choose(
 
 def _is_likely(part: Group) -> bool:
     return part.score >= LIKELY and (not part.reason or part.head >= SURE_HEAD)
+
+
+def _is_tall(height: np.ndarray, part: Group) -> bool:
+    """Whether it has the size of a musician, and is higher than a music stand."""
+    return not part.reason and float(np.percentile(height[part.members], 98)) > STAND_M
 
 
 def _as_large(parts: list[Group]) -> list[Group]:

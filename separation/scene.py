@@ -153,7 +153,7 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
     voxels, height = room.voxels, room.height
     parts = find_parts(voxels, height, find_heads(room.fine, room.fine_height), num_sources or 1)
     parts = [with_score(voxels, height, part) for part in parts]
-    groups, pieces, others = choose(voxels, parts, num_sources)
+    groups, pieces, others = choose(voxels, height, parts, num_sources)
     candidates = sorted(groups + others, key=lambda group: voxels[group.members, 0].mean())
     is_taken = [any(candidate is group for group in groups) for candidate in candidates]
     owned = join_pieces(voxels, height, groups, pieces, others)  # [V], groups and others by number
