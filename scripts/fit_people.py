@@ -1,9 +1,10 @@
-"""Fits the weights by which heads and persons are told from furniture, to simulated scenes; prints them.
+"""Fits the weights by which heads and persons are told from furniture, to simulated scenes; prints and writes them.
 
-    python scripts/fit_people.py heads        # WEIGHTS of separation/heads.py
-    python scripts/fit_people.py people       # WEIGHTS of separation/people.py, which needs those of the heads first
+    python scripts/fit_people.py heads --scenes 4       # separation/heads.txt
+    python scripts/fit_people.py people --scenes 10     # separation/people.txt, which needs the heads first
 
-The scenes have other seeds than those of `scripts/benchmark.py scene`, and to each kind come things of any shape.
+The scenes are of the kinds of `scripts/benchmark.py scene`, with other seeds, other cameras, and more things about:
+furniture, and blocks, barrels and stacks of any shape. The same command writes the same weights.
 """
 
 from __future__ import annotations
@@ -15,59 +16,83 @@ if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) =
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
+import multiprocessing
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.spatial import cKDTree
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.rooms import KINDS, OTHER, STRUCTURE, Room, Stage
+from benchmarks.rooms import KINDS
+from benchmarks.stage import OTHER, STRUCTURE, Room, Stage
+from demo_data import furniture
 from demo_data.furniture import block
 from demo_data.shapes import Surface, capsule, ellipsoid, merge, tube
 
-from separation.footprints import find_parts
-from separation.heads import find_heads
+from separation import footprints, heads, people
+from separation.logistic import Logistic
 from separation.room import Cleared, clear
 from utils.errors import run_command
+from utils.files import replacing
 from utils.options import ArgumentParser, whole
 
-FIRST_SEED = 1000
-PENALTY = 0.002  # on the squares of the weights of measures of variance 1, for each example
+FIRST_SEED = 2000
+PLACES = [(side * 2.8, z) for side in (-1, 1) for z in (-1.9, -0.6, 0.7)]  # x, z of what is added to a scene
+ADDED, ANYTHING = 0.75, 0.45  # chance that something is at such a place, and that it is no furniture
+FURNITURE = [furniture.bookcase, furniture.loudspeaker, furniture.plant, furniture.bush, furniture.panel]
+FURNITURE += [furniture.coat_stand, furniture.lamp, furniture.chair, furniture.table, furniture.sofa]
+FURNITURE += [furniture.upright_piano, furniture.music_stand]
 HEAD_M = 0.15  # about a top, where its owner is looked for
-OWN_SHARE = 0.5  # of a musician's voxels that make a part one
+ROUNDS = 5  # of fitting to the likeliest top of each musician
+HIDDEN, SEEN_HEAD = (0.2, 0.6), 0.3  # share of a part that is hidden; score of a head that is not
+PURE, FRAGMENT, OWN_SHARE = 0.7, 0.35, 0.55  # of a part that is one musician's; of a musician in a part
+
+Example = tuple[dict[str, float], int]  # measures, and of whom: the number of the musician in the scene, or -1
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["heads", "people"])
-    parser.add_argument("--scenes", type=whole(1), default=4, help="of each kind (default: 4)")
+    parser.add_argument("--scenes", type=whole(1), default=10, help="of each kind (default: 10)")
+    parser.add_argument("--workers", type=whole(1), default=2, help="processes (default: 2)")
+    parser.add_argument("--output", type=Path, help="file to write (default: the one that is read)")
     options = parser.parse_args()
-    collect = heads_of if options.what == "heads" else parts_of
-    measures, labels = [], []
-    for seed in range(FIRST_SEED, FIRST_SEED + options.scenes):
-        for number in range(len(KINDS)):
-            room = draw(seed, number)
-            for measured, label in collect(room, clear(room.xyz)):
-                measures.append(measured)
-                labels.append(label)
-    x, y = np.array(measures), np.array(labels)
-    weights = fit(x, y)
-    score = x @ weights[:-1] + weights[-1]
-    print(f"{int(y.sum())} persons, {(score[y] < 0).sum()} missed; {(~y).sum()} others, {(score[~y] >= 0).sum()} taken")
-    print("WEIGHTS = np.array([" + ", ".join(f"{weight:.3g}" for weight in weights) + "])")
+    collect, fit = (heads_of, fit_heads) if options.what == "heads" else (parts_of, fit_people)
+    jobs = [(collect, seed, n) for seed in range(FIRST_SEED, FIRST_SEED + options.scenes) for n in range(len(KINDS))]
+    with multiprocessing.Pool(options.workers) as pool:
+        scenes = list(tqdm(pool.imap(_of_scene, jobs), options.what, len(jobs), mininterval=5))
+    model, measures, labels = fit(scenes)
+    scores = np.array([model(one) for one in measures])
+    missed, taken = (scores[labels] < 0.5).sum(), (scores[~labels] >= 0.5).sum()
+    print(f"{labels.sum()} {options.what}, {missed} missed; {(~labels).sum()} others, {taken} taken")
+    text = model.text(f"Written by scripts/fit_people.py {options.what} --scenes {options.scenes}")
+    print(text, end="")
+    with replacing(options.output or Path(people.__file__).with_name(f"{options.what}.txt")) as temporary:
+        temporary.write_text(text)
+
+
+def _of_scene(job: tuple[Callable, int, int]) -> list[Example]:
+    collect, seed, number = job
+    room = draw(seed, number)
+    return collect(room, clear(room.xyz))
 
 
 def draw(seed: int, number: int) -> Room:
-    """A scene of the kind of that number, and some things of any shape in it."""
+    """A scene of the kind of that number with more things in it, of a camera of few or many pixels and more noise."""
     stage = Stage(np.random.default_rng([seed, number]))
     list(KINDS.values())[number](stage)
-    stage.pixel_rad *= stage.rng.uniform(0.55, 1.2)  # near and far cameras, of few and many pixels
-    for side in (-1, 1):
-        x = side * (2.6 + stage.rng.uniform(0, 0.4))
-        stage.thing(anything(stage.rng), x, stage.rng.uniform(-1.5, 1.5), stage.rng.uniform(-1, 1))
+    rng = stage.rng
+    stage.pixel_rad *= rng.uniform(0.55, 1.4)
+    stage.noise = max(stage.noise, rng.uniform(0.5, 2.5))
+    for x, z in PLACES:
+        if rng.random() < ADDED:
+            make = anything if rng.random() < ANYTHING else FURNITURE[rng.integers(len(FURNITURE))]
+            stage.thing(make(rng), x + rng.uniform(-0.2, 0.2), z + rng.uniform(-0.3, 0.3), rng.uniform(-1, 1))
     return stage.finish()
 
 
@@ -90,43 +115,91 @@ def anything(rng: np.random.Generator) -> Surface:
     return merge([block(0, n * height / 3, 0, (size, height / 3, size * 0.7), colour) for n, size in enumerate(sizes)])
 
 
-def heads_of(room: Room, cleared: Cleared) -> list[tuple[np.ndarray, bool]]:
-    """The measures of each musician's likeliest head, and of the tops of what is none."""
-    tree, best, found = cKDTree(room.xyz), {}, []
-    for head in find_heads(cleared.fine, cleared.fine_height):
-        near = room.truth[tree.query_ball_point(head.place - (0, HEAD_M / 2, 0), HEAD_M)]
+def heads_of(room: Room, cleared: Cleared) -> list[Example]:
+    """The measures of the tops in a scene, of musicians and of what is none."""
+    tree, found = cKDTree(room.xyz), []
+    owners = np.where(room.is_person, room.truth, np.minimum(room.truth, OTHER))
+    for place, measures in heads.find_tops(cleared.fine, cleared.fine_height):
+        near = owners[tree.query_ball_point(place - (0, HEAD_M / 2, 0), HEAD_M)]
         owner = int(np.bincount(near + 3).argmax()) - 3 if len(near) else STRUCTURE
-        if owner >= 0:
-            best.setdefault(owner, head)  # the best come first
-        elif owner in (OTHER, STRUCTURE):
-            found.append((head.measures, False))
-    return found + [(head.measures, True) for head in best.values()]
-
-
-def parts_of(room: Room, cleared: Cleared) -> list[tuple[np.ndarray, bool]]:
-    """The measures of the parts of a scene, and whether each is a musician; halves of musicians are left aside."""
-    truth = room.truth[cKDTree(room.xyz).query(cleared.voxels)[1]]
-    sizes, found = np.bincount(truth[truth >= 0], minlength=room.count), []
-    for part in find_parts(cleared.voxels, cleared.height, find_heads(cleared.fine, cleared.fine_height)):
-        counts = np.bincount(truth[part.members] + 3, minlength=3 + room.count)
-        owner = int(counts.argmax()) - 3
-        if part.measures is None or (owner >= 0 and counts[owner + 3] < OWN_SHARE * sizes[owner]):
-            continue
-        found.append((part.measures, owner >= 0))
+        if owner >= 0 or owner in (OTHER, STRUCTURE):
+            found.append((measures, max(owner, -1)))
     return found
 
 
-def fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weights `[n + 1]` of measures `[M, n]` for labels `[M]`; both kinds of example count the same in all."""
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
-    z, sign = np.column_stack([(x - mean) / spread, np.ones(len(x))]), np.where(y, 1.0, -1.0)
-    share = np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum())
+def parts_of(room: Room, cleared: Cleared) -> list[Example]:
+    """The measures of the parts of a scene, seen as they are and half hidden.
 
-    def loss(weights: np.ndarray) -> float:
-        return float(share @ np.logaddexp(0, -sign * (z @ weights)) + PENALTY * (weights[:-1] ** 2).sum())
+    A small piece of a musician is no person; a large one is left aside, and what is left of one without its head.
+    """
+    rng = np.random.default_rng(len(room.xyz))
+    voxels, height = cleared.voxels, cleared.height
+    nearest = cKDTree(room.xyz).query(voxels)[1]
+    truth = np.where(room.is_person[nearest], room.truth[nearest], -1)
+    sizes, found = np.bincount(truth[truth >= 0], minlength=room.count), []
+    of_fine = cKDTree(voxels).query(cleared.fine)[1]
+    for part in footprints.find_parts(voxels, height, heads.find_heads(cleared.fine, cleared.fine_height)):
+        counts = np.bincount(truth[part.members] + 1, minlength=1 + room.count)
+        owner = int(counts.argmax()) - 1
+        own = counts[owner + 1] / sizes[owner] if owner >= 0 else 0.0
+        is_mixed = owner >= 0 and counts[owner + 1] < PURE * len(part.members)
+        if is_mixed or FRAGMENT < own < OWN_SHARE:
+            continue
+        owner = owner if own >= OWN_SHARE else -1
+        hidden = half_hidden(part, voxels, cleared.fine, cleared.fine_height, of_fine, rng)
+        for one in (part, hidden):
+            is_bodiless = one is hidden and owner >= 0 and one.head < SEEN_HEAD
+            if len(one.members) >= footprints.SMALLEST and not is_bodiless:
+                found.append((people.measure(voxels, height, one), owner))
+    return found
 
-    weights = minimize(loss, np.zeros(z.shape[1])).x
-    return np.append(weights[:-1] / spread, weights[-1] - (weights[:-1] * mean / spread).sum())
+
+def half_hidden(
+    part: footprints.Group,
+    voxels: np.ndarray,
+    fine: np.ndarray,
+    fine_height: np.ndarray,
+    of_fine: np.ndarray,
+    rng: np.random.Generator,
+) -> footprints.Group:
+    """The right or left of a part, as if somebody stood before the rest; of_fine: the voxel of each point of `fine`."""
+    x, share = voxels[part.members, 0], rng.uniform(*HIDDEN)
+    is_seen = x >= np.quantile(x, share) if rng.random() < 0.5 else x <= np.quantile(x, 1 - share)
+    members = part.members[is_seen]
+    is_own = np.isin(of_fine, members)
+    best = next(iter(heads.find_heads(fine[is_own], fine_height[is_own])), None)
+    top = fine_height[is_own][np.linalg.norm(fine[is_own] - best.place, axis=1).argmin()] if best else 0.0
+    return replace(part, members=members, head=best.score if best else 0.0, head_m=float(top))
+
+
+def fit_heads(scenes: list[list[Example]]) -> tuple[Logistic, list[dict[str, float]], np.ndarray]:
+    """-> the weights, and the measures and labels `[M]` of the last round.
+
+    Of the tops of a musician one is its head: at first the one with widths nearest to the usual, then the likeliest.
+    """
+    others = [measures for scene in scenes for measures, owner in scene if owner < 0]
+    musicians: dict[tuple[int, int], list[dict[str, float]]] = {}
+    for n, scene in enumerate(scenes):
+        for measures, owner in scene:
+            if owner >= 0:
+                musicians.setdefault((n, owner), []).append(measures)
+
+    def usual(measures: dict[str, float]) -> float:
+        return -measures["head"] - measures["shoulders unlike"]
+
+    model: Callable[[dict[str, float]], float] = usual
+    for _ in range(ROUNDS):
+        chosen = [max(tops, key=model) for tops in musicians.values()]
+        measures, labels = chosen + others, np.arange(len(chosen) + len(others)) < len(chosen)
+        model = Logistic.fit(measures, labels)
+    return model, measures, labels
+
+
+def fit_people(scenes: list[list[Example]]) -> tuple[Logistic, list[dict[str, float]], np.ndarray]:
+    """-> the weights, and the measures and labels `[M]` that they are fitted to."""
+    measures = [measures for scene in scenes for measures, _ in scene]
+    labels = np.array([owner >= 0 for scene in scenes for _, owner in scene])
+    return Logistic.fit(measures, labels), measures, labels
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ import numpy as np
 
 from separation.footprints import (
     APART_M,
+    LIKE_SHARE,
     PIECE_SHARE,
     SMALL_SHARE,
     SMALLEST,
+    SURE_HEAD,
     TOUCHING_M,
     Group,
     centre_of,
@@ -18,14 +20,14 @@ from separation.footprints import (
 )
 from utils.errors import InputError
 
-HIDDEN_HEAD, BODY_DEPTH_M = 0.02, 0.22  # the least score and depth of a musician whose head is hidden
-LIKELY = 0.25  # score from which on a thing is taken for a musician, if its size is one's or not
+LIKELY = 0.5  # score from which on a thing is taken for a musician; without a sure head if its size is one's
+STAND_M = 1.25  # the highest that a music stand is
 
 
 def choose(
-    voxels: np.ndarray, parts: list[Group], num_sources: int | None
+    voxels: np.ndarray, height: np.ndarray, parts: list[Group], num_sources: int | None
 ) -> tuple[list[Group], list[Group], list[Group]]:
-    """Among parts of voxels `[V, 3]`, the largest first: musicians, small pieces, and things that are neither.
+    """Among parts of voxels `[V, 3]` at `height` `[V]`, the largest first: musicians, small pieces, and other things.
 
     Musicians are what is like a person; where nothing is, what is as large as one. With `num_sources` there are as
     many: the likeliest, and if they are too few, those that gain most by being split.
@@ -33,9 +35,7 @@ def choose(
     Raises:
         InputError: there is none, or there are not `num_sources`.
     """
-    fitting = _as_large(parts)
-    likely = [part for part in parts if part.score >= LIKELY or (_is_bodily(part) and _is_in(part, fitting))]
-    groups = _apart(voxels, sorted(likely, key=lambda part: part.score < LIKELY))
+    groups = _apart(voxels, [part for part in parts if _is_likely(part)])
     groups = groups or _apart(voxels, _as_large(parts))
     if not groups:
         others = [part for part in parts if part.reason and len(part.members) >= SMALLEST]
@@ -51,7 +51,7 @@ def choose(
         groups = groups[:num_sources]
     largest = max(len(group.members) for group in groups)
     rest = [part for part in parts if not _is_in(part, groups + spare)]
-    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) for part in rest]
+    is_large = [len(part.members) >= max(SMALLEST, PIECE_SHARE * largest) or _is_tall(height, part) for part in rest]
     is_thing = [large and not _is_next_to(voxels, part, groups) for part, large in zip(rest, is_large, strict=True)]
     others = [_unlike(voxels, part) for part, thing in zip(rest, is_thing, strict=True) if thing]
     pieces = [part for part, thing in zip(rest, is_thing, strict=True) if not thing]
@@ -66,12 +66,13 @@ def choose(
     return groups, pieces, spare + others
 
 
-def _is_bodily(part: Group) -> bool:
-    """Whether it may be a musician whose head is hidden: it bends as bodies do, and is neither a post nor a screen."""
-    if part.measures is None:
-        return False
-    depth, roughness, posts = part.measures[[3, 7, 8]]
-    return part.score >= HIDDEN_HEAD and depth >= BODY_DEPTH_M and roughness == posts == 0
+def _is_likely(part: Group) -> bool:
+    return part.score >= LIKELY and (not part.reason or part.head >= SURE_HEAD)
+
+
+def _is_tall(height: np.ndarray, part: Group) -> bool:
+    """Whether it has the size of a musician, and is higher than a music stand."""
+    return not part.reason and float(np.percentile(height[part.members], 98)) > STAND_M
 
 
 def _as_large(parts: list[Group]) -> list[Group]:
@@ -82,13 +83,14 @@ def _as_large(parts: list[Group]) -> list[Group]:
 
 
 def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
-    """Those that are not next to one before them, unless each has a head of its own."""
+    """Those that are not next to one before them, unless both surely have a head and are as large."""
     kept: list[Group] = []
     for part in parts:
         centre = centre_of(voxels, part.members)
         for group in kept:
-            have_heads = part.head_m > 0 and group.head_m > 0
-            if np.linalg.norm(centre - centre_of(voxels, group.members)) < (TOUCHING_M if have_heads else APART_M):
+            sizes = sorted((len(part.members), len(group.members)))
+            are_two = min(part.head, group.head) >= SURE_HEAD and sizes[0] >= LIKE_SHARE * sizes[1]
+            if np.linalg.norm(centre - centre_of(voxels, group.members)) < (TOUCHING_M if are_two else APART_M):
                 break
         else:
             kept.append(part)

@@ -10,8 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from separation.heads import Head, likeness
-from separation.people import WEIGHTS, measure
+from separation.heads import Head
 
 FEET_M = 0.15  # the lowest part makes no footprint: cables and what is left of the floor lead from one to another
 EPS_M = 0.1
@@ -33,15 +32,15 @@ SURE_HEAD, HEADS_APART_M = 0.6, 0.45  # heads that take one thing apart
 class Group:
     """Voxels that belong together.
 
-    members: their numbers. reason: why its size is no musician's, if it is not. score: 0..1, how much it is like one.
-    head_m: the height of its head above the floor, 0 if it has none. measures: of `people.measure`; None of small ones.
+    members: their numbers. reason: why its size is no musician's, if it is not. head: the score of its best head, 0 if
+    it has none. head_m: the height of that above the floor. score: 0..1, how much it is like a musician.
     """
 
     members: np.ndarray
     reason: str = ""
-    score: float = 0.0
+    head: float = 0.0
     head_m: float = 0.0
-    measures: np.ndarray | None = None
+    score: float = 0.0
 
 
 def find_parts(voxels: np.ndarray, height: np.ndarray, heads: list[Head], touching: int = 1) -> list[Group]:
@@ -64,7 +63,7 @@ def find_parts(voxels: np.ndarray, height: np.ndarray, heads: list[Head], touchi
     for piece, own in zip(pieces, of_piece, strict=True):
         for members, head in _between_heads(voxels, piece, own):
             reason = _why_not(voxels, height, members, widest)
-            parts.append(_with_score(voxels, height, Group(members, reason), head))
+            parts.append(_with_head(voxels, height, Group(members, reason), head))
     return sorted(parts, key=lambda part: -len(part.members))
 
 
@@ -96,15 +95,11 @@ def _between_heads(voxels: np.ndarray, members: np.ndarray, heads: list[Head]) -
     return [(members[nearest == k], head) for k, head in enumerate(sure) if (nearest == k).any()]
 
 
-def _with_score(voxels: np.ndarray, height: np.ndarray, part: Group, head: Head | None) -> Group:
-    if len(part.members) < SMALLEST:
+def _with_head(voxels: np.ndarray, height: np.ndarray, part: Group, head: Head | None) -> Group:
+    if head is None:
         return part
-    own = voxels[part.members]
-    head_height = 0.0
-    if head:
-        head_height = float(height[part.members][np.argmin(np.linalg.norm(own - head.place, axis=1))])
-    measures = measure(own, height[part.members], head.score if head else 0.0, head_height)
-    return replace(part, score=likeness(measures, WEIGHTS), head_m=head_height, measures=measures)
+    nearest = np.linalg.norm(voxels[part.members] - head.place, axis=1).argmin()
+    return replace(part, head=head.score, head_m=float(height[part.members][nearest]))
 
 
 def split_groups(voxels: np.ndarray, groups: list[Group], count: int) -> list[Group] | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
+
+from separation.logistic import Logistic
 
 LOWEST_M, HIGHEST_M = 0.85, 2.3  # of the top of a head above the floor
 CELL_M = 0.04  # of the map of heights in which tops are looked for
@@ -18,22 +21,31 @@ BIN_M, FULL, GAP_BINS = 0.03, 2, 2  # of a strip; points in one that is not empt
 BINS = int(2 * REACH_M / BIN_M) + 1
 DIRECTIONS = 8
 TYPICAL_TOP_M, TYPICAL_HEAD_M, TYPICAL_SHOULDERS_M = 0.17, 0.20, 0.45  # widths
-# Fitted by scripts/fit_people.py to simulated scenes: of `describe`, and alone.
-WEIGHTS = np.array([-13.7, -9.12, -18, -5.96, 6.82, -2.49, 1.17, 1.99, -1.06, -1.43, 2.47])
 APART_M = 0.28  # between two heads
+HEAD = Logistic.read(Path(__file__).with_name("heads.txt"))  # fitted by scripts/fit_people.py
 
 
 @dataclass(frozen=True)
 class Head:
-    """place: `[3]` metres, of its top. score: 0..1, how much it is like a head, by its `measures` `[10]`."""
+    """place: `[3]` metres, of its top. score: 0..1, how much it is like a head."""
 
     place: np.ndarray
     score: float
-    measures: np.ndarray
 
 
-def find_heads(xyz: np.ndarray, height: np.ndarray, least: float = 0.0) -> list[Head]:
-    """Heads among points `[P, 3]` at `height` `[P]` above the ground, the best first, of more than `least` score."""
+def find_heads(xyz: np.ndarray, height: np.ndarray) -> list[Head]:
+    """Heads among points `[P, 3]` at `height` `[P]` above the ground, the best first."""
+    found = [Head(place, HEAD(measures)) for place, measures in find_tops(xyz, height)]
+    found.sort(key=lambda head: -head.score)
+    chosen: list[Head] = []
+    for head in found:
+        if all(np.hypot(*(head.place - other.place)[[0, 2]]) > APART_M for other in chosen):
+            chosen.append(head)
+    return chosen
+
+
+def find_tops(xyz: np.ndarray, height: np.ndarray) -> list[tuple[np.ndarray, dict[str, float]]]:
+    """What may be a head among points `[P, 3]` at `height` `[P]`: places `[3]`, and what `describe` says of each."""
     kept = (height > LOWEST_M - DEPTHS_M[-1] - SLICE_M) & (height < HIGHEST_M)
     xyz, height = xyz[kept], height[kept]
     tops = _tops(xyz, height)
@@ -43,15 +55,10 @@ def find_heads(xyz: np.ndarray, height: np.ndarray, least: float = 0.0) -> list[
     found = []
     for top in tops:
         near = np.array(tree.query_ball_point(xyz[top, [0, 2]], REACH_M + 0.1))
-        head = _measure(xyz[near], height[near], xyz[top], height[top])
-        if head is not None and head.score > max(least, 0):
-            found.append(head)
-    found.sort(key=lambda head: -head.score)
-    chosen: list[Head] = []
-    for head in found:
-        if all(np.hypot(*(head.place - other.place)[[0, 2]]) > APART_M for other in chosen):
-            chosen.append(head)
-    return chosen
+        measures = _measure(xyz[near], height[near], xyz[top], height[top])
+        if measures is not None:
+            found.append((xyz[top], measures))
+    return found
 
 
 def _tops(xyz: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -68,7 +75,7 @@ def _tops(xyz: np.ndarray, height: np.ndarray) -> np.ndarray:
     return which[highest]
 
 
-def _measure(xyz: np.ndarray, height: np.ndarray, top: np.ndarray, top_height: float) -> Head | None:
+def _measure(xyz: np.ndarray, height: np.ndarray, top: np.ndarray, top_height: float) -> dict[str, float] | None:
     depth = top_height - height
     flat = xyz[:, [0, 2]] - top[[0, 2]]
     for _ in range(2):
@@ -76,8 +83,7 @@ def _measure(xyz: np.ndarray, height: np.ndarray, top: np.ndarray, top_height: f
         if core.sum() < 5:
             return None
         flat = flat - flat[core].mean(axis=0)
-    measures = describe(profile(flat, depth))
-    return Head(top, likeness(measures, WEIGHTS), measures)
+    return describe(profile(flat, depth))
 
 
 def profile(flat: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -109,27 +115,21 @@ def _run(places: np.ndarray) -> float:
     return (last - first + 1) * BIN_M
 
 
-def describe(widths: np.ndarray) -> np.ndarray:
-    """What tells a head over shoulders from other tops in the widths `[8, D]` of `profile`, `[10]`."""
+def describe(widths: np.ndarray) -> dict[str, float]:
+    """What tells a head over shoulders from other tops in the widths `[8, D]` of `profile`."""
     wide, usual = widths.max(axis=1), np.median(widths, axis=1)
     head, shoulders = wide[1:3].mean(), wide[4:].max()
     usual_head, usual_shoulders = usual[1:3].mean(), usual[4:].max()
-    return np.array(
-        [
-            abs(wide[0] - TYPICAL_TOP_M),
-            abs(head - TYPICAL_HEAD_M),
-            abs(usual_head - TYPICAL_TOP_M),
-            wide[3],
-            shoulders,
-            abs(shoulders - TYPICAL_SHOULDERS_M),
-            usual_shoulders,
-            np.log((shoulders + 0.05) / (head + 0.05)),
-            np.log((usual_shoulders + 0.05) / (usual_head + 0.05)),
-            (wide[:6] > BIN_M).mean(),
-        ]
-    )
-
-
-def likeness(measures: np.ndarray, weights: np.ndarray) -> float:
-    """0..1 of measures `[n]` and weights `[n + 1]`, the last of which stands alone: a logistic regression."""
-    return float(1 / (1 + np.exp(-(weights[:-1] @ measures + weights[-1]))))
+    found = {
+        "top": abs(wide[0] - TYPICAL_TOP_M),
+        "head": abs(head - TYPICAL_HEAD_M),
+        "usual head": abs(usual_head - TYPICAL_TOP_M),
+        "neck": wide[3],
+        "shoulders": shoulders,
+        "shoulders unlike": abs(shoulders - TYPICAL_SHOULDERS_M),
+        "usual shoulders": usual_shoulders,
+        "wider": np.log((shoulders + 0.05) / (head + 0.05)),
+        "usually wider": np.log((usual_shoulders + 0.05) / (usual_head + 0.05)),
+        "layers": (wide[:6] > BIN_M).mean(),
+    }
+    return {name: float(value) for name, value in found.items()}

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from separation.choice import choose
 from separation.footprints import find_parts
 from separation.heads import find_heads
+from separation.people import with_score
 from separation.pieces import join_pieces
 from separation.room import clear
 from utils.errors import InputError
@@ -151,7 +152,8 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
     room = clear(xyz)
     voxels, height = room.voxels, room.height
     parts = find_parts(voxels, height, find_heads(room.fine, room.fine_height), num_sources or 1)
-    groups, pieces, others = choose(voxels, parts, num_sources)
+    parts = [with_score(voxels, height, part) for part in parts]
+    groups, pieces, others = choose(voxels, height, parts, num_sources)
     candidates = sorted(groups + others, key=lambda group: voxels[group.members, 0].mean())
     is_taken = [any(candidate is group for group in groups) for candidate in candidates]
     owned = join_pieces(voxels, height, groups, pieces, others)  # [V], groups and others by number

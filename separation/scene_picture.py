@@ -13,13 +13,14 @@ from separation.scene import Scene
 MOST_POINTS = 60_000  # drawn: more only make the picture slower
 AROUND_M = (0.7, 0.35, 0.7)  # shown beyond the musicians along x, y, z
 INCHES_PER_M, MOST_INCHES = 2.2, 10  # the scale, and how wide the picture may be
-REST_COLOUR = "#c9c9c9"
+REST_COLOUR, LEFT_OUT_COLOUR = "#c9c9c9", "#6e6e6e"  # of what is nobody's, and of candidates that are not taken
 
 
 def draw_scene(scene: Scene, names: list[str]) -> Figure:
     """From above (x to the right, z downwards, towards who looks from the front) and from the front (x, y).
 
-    names: of the musicians, in the order of their numbers. Each candidate has its number and score; others are grey.
+    names: of the musicians, in the order of their numbers. Each candidate has its number and score; those left out are
+    dark grey, the rest is light grey.
     """
     own = scene.xyz[scene.owners >= 0]
     low, high = own.min(axis=0) - AROUND_M, own.max(axis=0) + AROUND_M
@@ -40,19 +41,23 @@ def draw_scene(scene: Scene, names: list[str]) -> Figure:
 
 def _draw(axes: Axes, scene: Scene, names: list[str], axis: int, nearness: int) -> None:
     """Draws x against `axis`, what is far along `nearness` over the rest, the names beyond the musicians' ends."""
-    colours = [matplotlib.colormaps["tab10"](number % 10) for number in range(len(names))]
+    named = dict(zip(scene.taken, names, strict=True))
+    musicians = dict(zip(scene.taken, range(len(names)), strict=True))
+    colours = [
+        matplotlib.colormaps["tab10"](musicians[number] % 10) if number in musicians else to_rgba(LEFT_OUT_COLOUR)
+        for number in range(len(scene.candidates))
+    ]
     step = -(-len(scene.xyz) // MOST_POINTS)
-    xyz, labels = scene.xyz[::step], scene.labels[::step]
-    order = np.lexsort((xyz[:, nearness], labels >= 0))
-    xyz, labels = xyz[order], labels[order]
-    of_points = np.array([*colours, to_rgba(REST_COLOUR)])[labels]
+    xyz, owners = scene.xyz[::step], scene.owners[::step]
+    order = np.lexsort((xyz[:, nearness], owners >= 0))
+    xyz, owners = xyz[order], owners[order]
+    of_points = np.array([*colours, to_rgba(REST_COLOUR)])[owners]
     axes.scatter(xyz[:, 0], xyz[:, axis], c=of_points, s=1.5, linewidths=0, rasterized=True)
-    named = dict(zip(scene.taken, zip(names, colours, strict=True), strict=True))
-    for number, candidate in enumerate(scene.candidates):
+    for number, (candidate, colour) in enumerate(zip(scene.candidates, colours, strict=True)):
         own = scene.xyz[scene.owners == number]
         if not len(own):
             continue
-        name, colour = named.get(number, ("left out", to_rgba(REST_COLOUR)))
+        name = named.get(number, "left out")
         place = (own[:, 0].mean(), np.percentile(own[:, axis], 99.5) + 0.17)
         box = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
         axes.annotate(f"{number + 1} {name} {candidate.score:.2f}", place, ha="center", va="center", bbox=box)

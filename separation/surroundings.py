@@ -149,7 +149,7 @@ def _is_wall(plane: Plane, inside: np.ndarray, before: np.ndarray, up: np.ndarra
     A wall has no gaps, is as high as heads, and reaches beyond the group; a row of flat instruments has gaps, or ends
     with the group.
     """
-    if abs(plane.normal @ up) > UPRIGHT:
+    if abs(plane.normal @ up) > UPRIGHT or not len(inside):
         return False
     if not len(before):
         return True

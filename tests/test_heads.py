@@ -9,7 +9,7 @@ from demo_data.camera import Camera, photograph
 from demo_data.plan import INSTRUMENTS
 from demo_data.shapes import Frame
 
-from separation.heads import describe, find_heads, likeness, profile
+from separation.heads import describe, find_heads, profile
 
 CAMERA = Camera(1.4, 3.5, np.array([0.3, 0.5, 0.8]), np.ones(3))
 
@@ -50,12 +50,7 @@ def test_widths_are_those_of_the_shape():
     widths = profile(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), depth)
     np.testing.assert_allclose(widths[:3].max(axis=1), 0.2, atol=0.04)
     np.testing.assert_allclose(widths[5:].max(axis=1), 0.5, atol=0.04)
-    assert describe(widths)[4] == pytest.approx(0.5, abs=0.06)
-
-
-def test_the_logistic_curve():
-    assert likeness(np.array([2.0, 1.0]), np.array([1.0, -2.0, 0.0])) == 0.5
-    assert likeness(np.array([9.0]), np.array([1.0, 0.0])) > 0.99
+    assert describe(widths)["shoulders"] == pytest.approx(0.5, abs=0.06)
 
 
 def test_where_there_is_nobody():

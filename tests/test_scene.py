@@ -257,6 +257,18 @@ def test_picture():
     assert {(31, 119, 180), (255, 127, 14), (44, 160, 44)} <= colours  # of the three musicians
 
 
+def test_what_is_left_out_has_its_score_and_a_colour():
+    xyz, _ = make_scene(5, 2)
+    crate = box((xyz[:, 0].max() + 1.0, 0, 0), (0.6, 0.6, 0.6))
+    scene = split_scene(np.concatenate([xyz, crate]))
+    assert len(scene.candidates) == 3
+    figure = draw_scene(scene, ["cello", "violin"])
+    label = f"3 left out {scene.candidates[2].score:.2f}"
+    assert [axes.texts[2].get_text() for axes in figure.axes] == [label] * 2
+    drawn = figure.axes[0].collections[0].get_facecolors()
+    assert len(np.unique(drawn, axis=0)) == 4  # two musicians, what is left out, the rest
+
+
 @pytest.fixture
 def without_open3d(monkeypatch):
     monkeypatch.delitem(sys.modules, "open3d", raising=False)

@@ -1,165 +1,16 @@
-"""Simulated scenes of 33 kinds: musicians of the demo among what stands about them, as depth cameras see them."""
+"""Simulated scenes of 33 kinds: musicians of the demo among what stands about them. Six more, for tests alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from demo_data import bodies, furniture
-from demo_data.camera import Camera, photograph_samples
-from demo_data.figure import Stance, arm_surfaces, body_surfaces, draw_look, draw_physique, joints
-from demo_data.furniture import block, placed
-from demo_data.plan import INSTRUMENTS
-from demo_data.shapes import Frame, Surface, merge, rotate, unit
 
-OTHER, STRUCTURE, EITHER = -1, -2, -3  # what is no musician: furniture, floor and walls, music stands of whoever
+from benchmarks.stage import EITHER, STRUCTURE, Room, Stage, conductor, pianist
+
 SMALL = ("violin", "saxophone", "guitar", "cello")
-
-
-@dataclass(frozen=True)
-class Room:
-    """A capture and its truth.
-
-    xyz: `[P, 3]` float32 metres, Y up. rgb: `[P, 3]` in 0..1. truth: `[P]`, musicians 0 .. count - 1 or one of `OTHER`,
-    `STRUCTURE`, `EITHER`.
-    """
-
-    xyz: np.ndarray
-    rgb: np.ndarray
-    truth: np.ndarray
-    count: int
-
-
-class Stage:
-    """Where a scene is put together."""
-
-    def __init__(self, rng: np.random.Generator):
-        self.rng, self.count = rng, 0
-        self.parts: list[tuple[Surface, int]] = []
-        self.views = [0.0]  # radians about the vertical axis, of each camera
-        self.pixel_rad, self.noise, self.distance_m, self.strays = 0.0042, 1.0, 4.2, 100
-
-    def musician(self, instrument: str, x: float, z: float = 0.0, yaw: float = 0.0, y: float = 0.0) -> int:
-        """Puts a musician there, turned about `yaw`, with the chair if it sits; -> its number."""
-        performer = replace(bodies.draw_performer(instrument, self.rng), music_stand=None)
-        surface = bodies.scene(performer, self.rng.uniform(0, 10))
-        return self.person(surface, x, z, yaw + self.rng.uniform(-0.35, 0.35), y)
-
-    def person(self, surface: Surface, x: float, z: float, yaw: float, y: float = 0.0) -> int:
-        self.parts.append((placed(surface, x, z, yaw, y), self.count))
-        self.count += 1
-        return self.count - 1
-
-    def thing(self, surface: Surface, x: float, z: float, yaw: float = 0.0, label: int = OTHER, y: float = 0.0) -> None:
-        self.parts.append((placed(surface, x, z, yaw, y), label))
-
-    def floor(self, half: float = 3.0) -> None:
-        colour = np.full(3, self.rng.uniform(0.25, 0.6))
-        surface = furniture.wall((-half, 0, half), (2 * half, 0, 0), (0, 0, -2 * half), colour, self.rng)
-        self.parts.append((surface, STRUCTURE))
-
-    def wall(self, back: float, half: float = 3.0, height: float = 2.7) -> None:
-        colour = self.rng.uniform(0.4, 0.9, 3)
-        surface = furniture.wall((-half, 0, -back), (2 * half, 0, 0), (0, height, 0), colour, self.rng)
-        self.parts.append((surface, STRUCTURE))
-
-    def side_wall(self, x: float, half: float = 3.0, height: float = 2.7) -> None:
-        """A wall left or right of the group, along z."""
-        along = (0, 0, -2 * half) if x < 0 else (0, 0, 2 * half)
-        corner = (x, 0, half if x < 0 else -half)
-        inwards = furniture.wall(corner, along, (0, height, 0), self.rng.uniform(0.4, 0.9, 3), self.rng)
-        if inwards.normals[0, 0] * x > 0:
-            inwards = Surface(inwards.points, -inwards.normals, inwards.colours, inwards.loss)
-        self.parts.append((inwards, STRUCTURE))
-
-    def ceiling(self, height: float = 2.7, half: float = 3.0) -> None:
-        colour = np.full(3, 0.9)
-        surface = furniture.wall((-half, height, -half), (2 * half, 0, 0), (0, 0, 2 * half), colour, self.rng)
-        self.parts.append(
-            (Surface(surface.points, 0 * surface.normals + [[0], [-1], [0]], surface.colours, surface.loss), STRUCTURE)
-        )
-
-    def row(self, instruments: list[str], spacing: tuple[float, float] = (1.1, 1.7), depth: float = 0.3) -> np.ndarray:
-        """Musicians side by side -> their x."""
-        xs = np.cumsum(self.rng.uniform(*spacing, len(instruments)))
-        xs -= xs.mean()
-        for instrument, x in zip(instruments, xs, strict=True):
-            self.musician(instrument, x, self.rng.uniform(-depth, depth))
-        return xs
-
-    def arc(self, instruments: list[str], radius: float, degrees: float) -> None:
-        """Musicians in an arc that is open to the camera, each facing its middle."""
-        for instrument, angle in zip(
-            instruments, np.radians(np.linspace(-degrees, degrees, len(instruments))), strict=True
-        ):
-            self.musician(instrument, radius * np.sin(angle), radius * (0.5 - np.cos(angle)), -0.7 * angle)
-
-    def some(self, count: int, names: tuple[str, ...] = INSTRUMENTS) -> list[str]:
-        return [str(name) for name in self.rng.choice(names, count)]
-
-    def finish(self) -> Room:
-        """The scene as the cameras see it."""
-        surface = merge([part for part, _ in self.parts])
-        labels = np.concatenate([np.full(part.points.shape[1], label) for part, label in self.parts])
-        light = unit(np.array([self.rng.uniform(-0.8, 0.8), 0.8, 1.0]))
-        xyz, rgb, truth = [], [], []
-        for view in self.views:
-            cos, sin = np.cos(view), np.sin(view)
-            place = Frame(np.zeros(3), np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]]))
-            camera = Camera(1.4, self.distance_m, light, np.ones(3), self.pixel_rad, self.noise)
-            points, colours, samples = photograph_samples(before(surface, place, camera), place, camera, self.rng)
-            xyz.append(points @ place.axes.T)
-            rgb.append(colours)
-            truth.append(labels_before(surface, labels, place, camera)[samples])
-        points, colours, owners = map(np.concatenate, (xyz, rgb, truth))
-        strays = self.rng.uniform(points.min(axis=0), points.max(axis=0), (self.strays, 3))
-        points = np.concatenate([points, strays]).astype(np.float32)
-        colours = np.concatenate([colours / 255, self.rng.random((self.strays, 3))]).astype(np.float32)
-        owners = np.append(owners, np.full(self.strays, STRUCTURE))
-        order = self.rng.permutation(len(points))
-        return Room(points[order], colours[order], owners[order], self.count)
-
-
-def before(surface: Surface, place: Frame, camera: Camera) -> Surface:
-    """The part of a surface that lies before the camera, half a metre away or more."""
-    kept = _is_before(surface, place, camera)
-    return Surface(surface.points[:, kept], surface.normals[:, kept], surface.colours[:, kept], surface.loss[kept])
-
-
-def labels_before(surface: Surface, labels: np.ndarray, place: Frame, camera: Camera) -> np.ndarray:
-    return labels[_is_before(surface, place, camera)]
-
-
-def _is_before(surface: Surface, place: Frame, camera: Camera) -> np.ndarray:
-    depth = camera.distance_m - rotate(surface.points, place.axes)[2]
-    x = abs(rotate(surface.points, place.axes)[0])
-    return (depth > 0.5) & (x < 1.3 * depth)
-
-
-def figure(rng: np.random.Generator, seat_m: float | None, hands: list[tuple[float, float, float]]) -> Surface:
-    """A person without an instrument, its palms at `hands`, on a bench if it sits."""
-    physique, look = draw_physique(rng), draw_look(rng)
-    stance = Stance(seat_m, rng.uniform(0.0, 0.15), 0.0, 0.25 if seat_m else 0.13 * physique.height_m, 0.15, 0.0)
-    pose = joints(physique, stance)
-    surfaces = body_surfaces(physique, look, pose)
-    for side, hand in enumerate(hands):
-        pole = np.array([-1.0 if side == 0 else 1.0, -0.8, -0.2])
-        surfaces += arm_surfaces(physique, look, pose, side, np.array(hand), pole)
-    if seat_m:
-        surfaces.append(block(0, 0, 0, (0.6, seat_m, 0.35), np.full(3, 0.1)))
-    return merge(surfaces)
-
-
-def pianist(stage: Stage, piano: Surface, x: float, z: float, yaw: float) -> None:
-    """A pianist at the keys; `yaw` 0 looks at the camera over the piano."""
-    person = figure(stage.rng, 0.49, [(-0.25, 0.76, 0.45), (0.25, 0.76, 0.45)])
-    stage.person(merge([person, placed(piano, 0.0, 0.55, np.pi)]), x, z, yaw)
-
-
-def conductor(stage: Stage, x: float, z: float, yaw: float, y: float = 0.0) -> None:
-    height = stage.rng.uniform(1.15, 1.35)
-    stage.person(figure(stage.rng, None, [(-0.35, height, 0.4), (0.3, height, 0.45)]), x, z, yaw, y)
 
 
 def pair(stage: Stage) -> None:
@@ -295,7 +146,7 @@ def living_room(stage: Stage) -> None:
 
 
 def outdoors(stage: Stage) -> None:
-    stage.parts.append((furniture.ground(3.5, 0.12, np.array([0.3, 0.45, 0.2]), stage.rng), STRUCTURE))
+    stage.meadow()
     xs = stage.row(stage.some(3))
     stage.thing(furniture.bush(stage.rng), xs.max() + 1.3, -0.5)
     stage.thing(furniture.bush(stage.rng), xs.min() - 1.4, -0.3)
@@ -357,11 +208,7 @@ def tilted_floor(stage: Stage) -> None:
     stage.row(stage.some(3))
     angle = np.radians(stage.rng.uniform(3, 8))
     cos, sin = np.cos(angle), np.sin(angle)
-    axes = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1.0]])
-    stage.parts = [
-        (Surface(rotate(part.points, axes), rotate(part.normals, axes), part.colours, part.loss), label)
-        for part, label in stage.parts
-    ]
+    stage.turn(np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1.0]]))
 
 
 def risers(stage: Stage) -> None:
@@ -398,6 +245,43 @@ def cluttered(stage: Stage) -> None:
     stage.thing(furniture.chair(stage.rng), 1.9, -1.3, -0.5)
 
 
+def trio(stage: Stage) -> None:
+    stage.floor()
+    stage.row(stage.some(3))
+
+
+def far_wall(stage: Stage) -> None:
+    stage.floor(4.5)
+    stage.wall(4.2, 4.5)
+    stage.row(stage.some(3))
+
+
+def mixed_furniture(stage: Stage) -> None:
+    """Two things of any sort beside the group, and one behind it."""
+    makers = [furniture.bookcase, furniture.loudspeaker, furniture.plant, furniture.panel, furniture.coat_stand]
+    makers += [furniture.lamp, furniture.sofa, furniture.chair, furniture.upright_piano]
+    among(stage, [makers[k] for k in stage.rng.choice(len(makers), 3, replace=False)])
+
+
+def under_trees(stage: Stage) -> None:
+    stage.meadow()
+    xs = stage.row(stage.some(2))
+    stage.thing(furniture.tree(stage.rng), xs.max() + stage.rng.uniform(1.1, 1.6), -0.6)
+    stage.thing(furniture.tree(stage.rng), xs.mean() + stage.rng.uniform(-0.3, 0.3), -1.8)
+
+
+def coarse(stage: Stage) -> None:
+    """A camera of few pixels."""
+    stage.floor()
+    stage.wall(1.8)
+    stage.pixel_rad = 0.0075
+    stage.row(stage.some(3))
+
+
+def no_floor(stage: Stage) -> None:
+    stage.row(stage.some(3))
+
+
 KINDS: dict[str, Callable[[Stage], None]] = {
     function.__name__.replace("_", " "): function
     for function in (
@@ -408,16 +292,15 @@ KINDS: dict[str, Callable[[Stage], None]] = {
         *(tilted_floor, risers, kinect_noise, two_cameras, cluttered),
     )
 }
+OTHER_KINDS = {  # nothing is fitted to them
+    function.__name__.replace("_", " "): function
+    for function in (trio, far_wall, mixed_furniture, under_trees, coarse, no_floor)
+}
 
 
 def draw_room(kind: str, seed: int) -> Room:
     """The scene of a kind and a seed, always the same."""
-    stage = Stage(np.random.default_rng([seed, list(KINDS).index(kind)]))
-    KINDS[kind](stage)
+    kinds = KINDS | OTHER_KINDS
+    stage = Stage(np.random.default_rng([seed, list(kinds).index(kind)]))
+    kinds[kind](stage)
     return stage.finish()
-
-
-def draw_rooms(kinds: list[str], seeds: range) -> Iterator[tuple[str, int, Room]]:
-    for kind in kinds:
-        for seed in seeds:
-            yield kind, seed, draw_room(kind, seed)

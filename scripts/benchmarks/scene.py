@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from benchmarks.rooms import EITHER, KINDS, STRUCTURE, Room, draw_room
+from benchmarks.rooms import KINDS, OTHER_KINDS, draw_room
+from benchmarks.stage import EITHER, STRUCTURE, Room
 from separation.scene import split_scene
 from utils.errors import InputError
 
@@ -62,10 +63,11 @@ def benchmark_scene(options: argparse.Namespace) -> dict:
 
 
 def choose_kinds(names: list[str] | None) -> list[str]:
-    """All kinds, or those given; raises InputError for one that there is not."""
-    unknown = [name for name in names or [] if name not in KINDS]
+    """The 33 kinds, or those given; raises InputError for one that there is not."""
+    known = KINDS | OTHER_KINDS
+    unknown = [name for name in names or [] if name not in known]
     if unknown:
-        raise InputError(f"--kinds {unknown[0]!r}: expected some of {', '.join(KINDS)}")
+        raise InputError(f"--kinds {unknown[0]!r}: expected some of {', '.join(known)}")
     return names or list(KINDS)
 
 

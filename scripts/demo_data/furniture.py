@@ -119,6 +119,19 @@ def bush(rng: np.random.Generator) -> Surface:
     return merge(parts)
 
 
+def tree(rng: np.random.Generator) -> Surface:
+    """A trunk, and leaves from above a head on."""
+    height, radius = rng.uniform(2.6, 3.2), rng.uniform(0.1, 0.18)
+    trunk = np.array([[0, 0, 0], [rng.uniform(-0.1, 0.1), height, rng.uniform(-0.1, 0.1)]])
+    parts = [tube(trunk, np.array([radius, 0.7 * radius]), np.array([0.3, 0.22, 0.15]))]
+    for _ in range(int(rng.integers(150, 250))):
+        centre = np.array([0, height, 0]) + rng.normal(size=3) * (0.5, 0.25, 0.5)
+        axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        green = np.array([0.12, rng.uniform(0.25, 0.5), 0.08])
+        parts.append(ellipsoid(centre, np.array([0.10, 0.07, 0.015]), green, axes, loss=0.2))
+    return merge(parts)
+
+
 def panel(rng: np.random.Generator) -> Surface:
     """A free-standing screen, as they are put behind singers."""
     size = (rng.uniform(0.6, 1.2), rng.uniform(1.4, 2.0), 0.06)
