@@ -11,7 +11,7 @@ from scipy.stats import bootstrap
 from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.page import MINUS, writing_page
 from utils.errors import InputError
-from utils.metrics import METRICS
+from utils.metrics import METRICS, units
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -128,7 +128,7 @@ def scores(comparison: Comparison) -> dict:
     rows = []
     for name, evaluation in comparison.runs.items():
         rows.append({"name": name, "values": [evaluation.summary.get(score) for score in METRICS]})
-    notes = ["dB"]
+    notes = [units()]
     for run in others:
         found = {metric.label: comparison.difference(run, name) for name, metric in METRICS.items()}
         told = ", ".join(

@@ -8,7 +8,7 @@ from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.figures import write_figures
 from reports.page import MINUS, writing_page
 from utils.conditioning import format_conditioning
-from utils.metrics import METRICS
+from utils.metrics import METRICS, units
 from utils.run_state import read_history
 
 COLUMNS = [
@@ -65,7 +65,7 @@ def scores(summary: dict) -> dict:
         {"name": "improvement", "values": [summary.get(f"{name}_improvement") for name in names], "signed": True},
     ]
     notes = [
-        f"dB, means of {summary['n_scored']} scored mixtures; {summary['n_mixtures'] - summary['n_scored']} unscored"
+        f"{units()}, means of {summary['n_scored']} scored mixtures; {summary['n_mixtures'] - summary['n_scored']} unscored"
     ]
     if summary.get("conditioning"):
         notes += format_conditioning(summary["conditioning"]).replace("-", MINUS).split("\n")

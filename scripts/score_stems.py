@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.audio import read_window, recording_length
 from utils.errors import InputError, run_command
-from utils.metrics import METRICS, Scores, score
+from utils.metrics import METRICS, Scores, score, units
 from utils.options import ArgumentParser, whole
 
 LABELS = {"sdr_mixture": "mixture", **{name: metric.label for name, metric in METRICS.items()}}
@@ -61,7 +61,7 @@ def format_scores(names: list[str], scores: Scores) -> str:
     values = np.stack([scores[name] for name in LABELS])  # [columns, N]
     widths = [max(9, len(label) + 2) for label in LABELS.values()]
     width = max(map(len, [*names, "mean"])) + 2
-    lines = [" " * width + "".join(map("{:>{}}".format, LABELS.values(), widths)) + "   dB"]
+    lines = [" " * width + "".join(map("{:>{}}".format, LABELS.values(), widths)) + f"   {units()}"]
     for name, row in zip([*names, "mean"], [*values.T, values.mean(axis=1)], strict=True):
         lines.append(f"{name:{width}}" + "".join(map("{:z{}.2f}".format, row, widths)))
     return "\n".join(lines)

@@ -109,3 +109,9 @@ METRICS = {
     )
 }
 COLUMNS = tuple(column for metric in METRICS.values() for column in metric.columns)  # of metrics.csv
+
+
+def units() -> str:
+    """What a table of all scores is in, in words."""
+    without = [metric.label for metric in METRICS.values() if not metric.unit]
+    return f"dB; {', '.join(without)} without a unit" if without else "dB"

@@ -23,7 +23,7 @@ from utils.errors import InputError, UnreadableError
 from utils.files import TEMPORARY, finite, replacing, write_json
 from utils.lock import LOCK
 from utils.meters import Mean
-from utils.metrics import COLUMNS, METRICS, Scores
+from utils.metrics import COLUMNS, METRICS, Scores, units
 
 # Stands in a run's folder while the results of an evaluation replace those of the one before.
 INCOMPLETE = ".evaluation-incomplete"
@@ -216,7 +216,9 @@ def format_summary(summary: dict) -> str:
     """The summary as a small table: the mixture's own scores above those of the estimates."""
     unscored, skipped = summary["n_mixtures"] - summary["n_scored"], summary["n_skipped"]
     widths = {name: max(8, len(metric.label) + 2) for name, metric in METRICS.items()}
-    lines = ["".join([f"{'':12}", *(f"{METRICS[name].label:>{width}}" for name, width in widths.items()), "   dB"])]
+    lines = [
+        "".join([f"{'':12}", *(f"{METRICS[name].label:>{width}}" for name, width in widths.items()), f"   {units()}"])
+    ]
     for title, ending in (("mixture", "_mixture"), ("separated", ""), ("improvement", "_improvement")):
         values = {name: summary.get(name + ending) for name in widths}
         cells = (
