@@ -65,7 +65,8 @@ def scores(summary: dict) -> dict:
         {"name": "improvement", "values": [summary.get(f"{name}_improvement") for name in names], "signed": True},
     ]
     notes = [
-        f"{units()}, means of {summary['n_scored']} scored mixtures; {summary['n_mixtures'] - summary['n_scored']} unscored"
+        f"{units()}, means of {summary['n_scored']} scored mixtures; "
+        f"{summary['n_mixtures'] - summary['n_scored']} unscored"
     ]
     if summary.get("conditioning"):
         notes += format_conditioning(summary["conditioning"]).replace("-", MINUS).split("\n")
