@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from utils import bss_eval
-from utils.metrics import COLUMNS, Scores, score, si_sdr
+from utils.metrics import COLUMNS, METRICS, Scores, score, si_sdr
 from utils.results import EvaluationTable, format_summary
 
 LENGTH = 3000
@@ -216,3 +216,39 @@ def test_an_infinite_score_is_null_in_json(tmp_path):
     table.write(tmp_path)
     text = (tmp_path / "metrics.json").read_text()
     assert "Infinity" not in text and json.loads(text)["per_instrument"]["cello"]["sdr"] is None
+
+
+def test_log_spectral_distance_of_levels():
+    """A signal of half the level is 6.02 dB away in every bin that is not silent; silence has the floor's level."""
+    white = noise(1, 1, 20_000)[0]
+    distance = METRICS["lsd"].compute
+    assert distance(white, 0.5 * white) == pytest.approx(20 * math.log10(2), abs=1e-6)
+    assert distance(white, white) == 0 and distance(0 * white, 0 * white) == 0
+    assert 40 < distance(white, 0 * white) < 100
+
+
+def test_multi_resolution_stft_distance_of_levels():
+    """Of half the level: convergence 0.5, log magnitudes ln 2 apart."""
+    white = noise(1, 1, 20_000)[0]
+    distance = METRICS["mr_stft"].compute
+    assert distance(white, 0.5 * white) == pytest.approx(0.5 + math.log(2), abs=1e-6)
+    assert distance(white, white) == 0 and distance(white, -white) == 0  # of magnitudes
+
+
+@pytest.mark.parametrize("name", ["lsd", "mr_stft"])
+def test_distances_of_a_batch(name, device):
+    """As of its waveforms one by one, and against one mixture for all sources; short waveforms too."""
+    distance = METRICS[name].compute
+    sources, estimates = noise(3, 2, 700).to(device), noise(3, 2, 700, seed=5).to(device)  # shorter than a window
+    mixture = sources.sum(dim=1, keepdim=True)
+    for signals in (estimates, mixture):
+        found = distance(sources, signals)
+        assert found.shape == (3, 2)
+        one = distance(sources[1, 0], signals[1, 0])
+        torch.testing.assert_close(found[1, 0], one)
+
+
+def test_a_lower_distance_is_an_improvement():
+    assert METRICS["lsd"].improvement(3.0, 5.0) == 2.0 and METRICS["sdr"].improvement(3.0, 5.0) == -2.0
+    near = score_one(SOURCES, SOURCES + 0.01 * OTHER)
+    assert (near["lsd"] < near["lsd_mixture"]).all() and (near["mr_stft"] < near["mr_stft_mixture"]).all()

@@ -32,7 +32,7 @@ from reports.run_page import write_run_page
 from utils.checkpoint import save
 from utils.errors import InputError
 from utils.history import new_history
-from utils.metrics import COLUMNS
+from utils.metrics import COLUMNS, METRICS, units
 from utils.results import EvaluationTable
 from utils.spectrogram import stft, warp
 from utils.visuals import draw_separation, write_separation
@@ -109,8 +109,9 @@ def test_the_page_of_a_run(runs):
     assert data["title"] == "first-2mix-unet7" and data["about"] == ["5 mixtures of data/val.csv, after epoch 2"]
     summary = json.loads((runs[0] / "metrics.json").read_text())
     mixture, separated, improvement = data["scores"]["rows"]
-    assert separated["values"] == [summary[name] for name in ("sdr", "sir", "sar", "si_sdr")]
-    assert mixture["values"] == [0.0, None, None, 0.0] and improvement["values"][0] == summary["sdr_improvement"]
+    assert separated["values"] == [summary[name] for name in METRICS]
+    assert mixture["values"] == [summary.get(f"{name}_mixture") for name in METRICS] and mixture["values"][0] == 0.0
+    assert improvement["values"][0] == summary["sdr_improvement"]
     assert [row["instruments"] for row in data["rows"]] == [list(pair) for pair in PAIRS]
     first = data["rows"][0]["media"]
     assert first["seconds"] == pytest.approx(LENGTH / RATE) and len(first["groups"]) == 3
@@ -153,14 +154,14 @@ def test_mixtures_that_were_not_drawn_or_scored(tmp_path):
     assert data["rows"][0]["values"] == dict.fromkeys(data["rows"][0]["values"])
     assert data["rows"][1]["values"]["improvement"] == pytest.approx(data["rows"][1]["values"]["sdr"])
     assert "2 of them to hear and see (--num_vis)" in data["about"]
-    assert data["scores"]["notes"] == ["dB, means of 3 scored mixtures; 2 unscored"]
+    assert data["scores"]["notes"] == [f"{units()}, means of 3 scored mixtures; 2 unscored"]
 
 
 def test_nothing_scored_and_no_history(tmp_path):
     run = write_evaluation(tmp_path / "run", 3.0, drawn=0, unscored=range(5))
     (run / "history_latest.pth").unlink()
     data = page_data(write_run_page(run))
-    assert data["figures"] == [] and data["scores"]["rows"][1]["values"] == [None] * 4
+    assert data["figures"] == [] and data["scores"]["rows"][1]["values"] == [None] * len(METRICS)
 
 
 def test_what_is_no_evaluation_is_told(tmp_path):

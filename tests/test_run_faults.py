@@ -16,8 +16,10 @@ import main
 from dataset.index import IndexRow, write_index
 from utils import checkpoint, run_state
 from utils.errors import InputError
-from utils.metrics import COLUMNS
+from utils.metrics import COLUMNS, METRICS
 from utils.signals import Stopped, StopSignals
+
+IMPROVEMENTS = [f"{name}_improvement" for name, metric in METRICS.items() if metric.of_mixture]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -116,7 +118,7 @@ def test_unreadable_files_stop_a_run_unless_tolerated(train, broken, tmp_path, c
 
 def test_resumed_with_unreadable_files(train, broken, tmp_path, monkeypatch):
     """Batches that are smaller or passed over are counted as any other: a resumed run starts at the right one."""
-    scores = dict.fromkeys((*COLUMNS, "sdr_improvement", "si_sdr_improvement"), 0.0)
+    scores = dict.fromkeys((*COLUMNS, *IMPROVEMENTS), 0.0)
     counts = {"n_mixtures": 1, "n_scored": 1, "n_skipped": 0}
     monkeypatch.setattr(main, "evaluate", lambda *arguments, epoch: ({"loss": 1 / (epoch + 1), **scores, **counts}, {}))
     options = ["--list_train", "broken.csv", "--skip_bad_samples", "2", "--batch_size_per_gpu", "2", "--save_iter", "0"]

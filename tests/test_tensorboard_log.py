@@ -16,11 +16,13 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from dataset.points import read_cloud
 from utils.metrics import COLUMNS
+from utils.metrics import METRICS as SCORES
 from utils.tensorboard_log import METRICS, MOST_POINTS, TensorBoardLog
 from utils.visuals import draw_separation, write_separation
 
 RATE_HZ, SAMPLES, FRAMES, BINS = 11025, 5000, 24, 16
-SUMMARY = {name: 1.0 for name in ("loss", *COLUMNS, "sdr_improvement", "si_sdr_improvement")}
+IMPROVEMENTS = [f"{name}_improvement" for name, metric in SCORES.items() if metric.of_mixture]
+SUMMARY = {name: 1.0 for name in ("loss", *COLUMNS, *IMPROVEMENTS)}
 
 
 def events_of(folder):

@@ -99,6 +99,43 @@ def si_sdr(source: Tensor, estimate: Tensor) -> Tensor:
     return 10 * torch.log10(target.square().sum(dim=-1) / (estimate - target).square().sum(dim=-1))
 
 
+FLOOR = 1e-5  # of a magnitude, 100 dB below a full-scale sine's: silence has a level
+LSD_WINDOW = 1024  # samples, with a hop of a quarter
+MR_STFT_WINDOWS = (2048, 1024, 512)
+
+
+def log_spectral_distance(source: Tensor, signal: Tensor) -> Tensor:
+    """Of the spectra's levels, in dB, `[..., L]`, `[..., L]` -> `[...]` (Gray and Markel, IEEE TASSP 24(5), 1976).
+
+    The root mean square over the bins of a frame, then the mean over the frames.
+    """
+    levels = (20 * torch.log10(_magnitudes(wave, LSD_WINDOW)) for wave in (source, signal))  # [..., F, T]
+    differences = next(levels) - next(levels)
+    return differences.square().mean(dim=-2).sqrt().mean(dim=-1)
+
+
+def multi_resolution_stft_distance(source: Tensor, signal: Tensor) -> Tensor:
+    """Without a unit, `[..., L]`, `[..., L]` -> `[...]` (Yamamoto, Song and Kim, Parallel WaveGAN, ICASSP 2020).
+
+    Spectral convergence and the mean difference of log magnitudes, added, and averaged over three windows.
+    """
+    distances = []
+    for window in MR_STFT_WINDOWS:
+        one, other = _magnitudes(source, window), _magnitudes(signal, window)  # [..., F, T]
+        error = torch.linalg.matrix_norm(one - other) / torch.linalg.matrix_norm(one)
+        distances.append(error + (one.log() - other.log()).abs().mean(dim=(-2, -1)))
+    return torch.stack(distances).mean(dim=0)
+
+
+def _magnitudes(wave: Tensor, window: int) -> Tensor:
+    """Of the STFT with a Hann window and a hop of a quarter, scaled so that a full-scale sine has 1: `[..., F, T]`."""
+    hann = torch.hann_window(window, dtype=wave.dtype, device=wave.device)
+    flat = wave.reshape(-1, wave.shape[-1])
+    spectrum = torch.stft(flat, window, window // 4, window=hann, pad_mode="constant", return_complex=True)
+    magnitudes = (spectrum.abs() * 2 / hann.sum()).clamp(min=FLOOR)
+    return magnitudes.reshape(*wave.shape[:-1], *magnitudes.shape[-2:])
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -106,6 +143,8 @@ METRICS = {
         Metric("sir", "SIR"),
         Metric("sar", "SAR"),
         Metric("si_sdr", "SI-SDR", si_sdr, of_mixture=True),
+        Metric("lsd", "LSD", log_spectral_distance, of_mixture=True, higher_is_better=False),
+        Metric("mr_stft", "MR-STFT", multi_resolution_stft_distance, of_mixture=True, higher_is_better=False, unit=""),
     )
 }
 COLUMNS = tuple(column for metric in METRICS.values() for column in metric.columns)  # of metrics.csv
