@@ -16,6 +16,10 @@ from dataset.music import SourceDraw
 from dataset.points import load_voxels
 from models import SeparationNet
 from models.separation_net import Separation
+from runs.results import replacing_visuals
+from runs.table import EvaluationTable
+from runs.tensorboard_log import LOGGED_MIXTURES
+from runs.visuals import Shown, draw_separation, write_separation
 from utils.conditioning import Conditioning, format_conditioning
 from utils.distributed import from_main, gathered, is_main, share_buffers
 from utils.files import LONGEST_NAME, cut_bytes
@@ -23,10 +27,7 @@ from utils.host import to_host
 from utils.metrics import score
 from utils.precision import computing
 from utils.progress import Progress, say
-from utils.results import EvaluationTable, replacing_visuals
 from utils.seeding import generator
-from utils.tensorboard_log import LOGGED_MIXTURES
-from utils.visuals import Shown, draw_separation, write_separation
 
 # What an evaluation's scores depend on, beside the model.
 EVALUATED_ON = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "distinct", "log_freq", "bss_eval")

@@ -22,11 +22,17 @@ from dataset.index import read_index
 from dataset.loader import BatchLoader
 from dataset.music import MUSICMixDataset
 from dataset.points import read_cloud
+from dataset.skipped import Skipped
 from evaluation import EVALUATED_ON, evaluate
 from models import SeparationNet, build_separation_net, start_from_classifier
 from models.backend import choose_engine, engine_name
 from reports.run_page import write_run_page
-from run_folder import MAY_CHANGE, NETS, check_resumed, find_run, weights_of
+from runs.folder import MAY_CHANGE, NETS, check_resumed, find_run, weights_of
+from runs.lock import locked
+from runs.results import remove_results, write_config
+from runs.state import RunKeeper, RunState, best_epoch, finish_outputs, note_lists, read_last
+from runs.table import format_summary
+from runs.tensorboard_log import METRICS, TensorBoardLog
 from training import Trainer
 from utils.distributed import (
     LostProcessError,
@@ -44,17 +50,12 @@ from utils.distributed import (
 from utils.errors import InputError, run_command
 from utils.files import is_there, remove_leftovers
 from utils.launch import launch
-from utils.lock import locked
 from utils.optimizer import set_learning_rates
 from utils.parallel import usable_cores
 from utils.precision import prepare_cublas
 from utils.progress import Progress, say
-from utils.results import format_summary, remove_results, write_config
-from utils.run_state import RunKeeper, RunState, best_epoch, finish_outputs, note_lists, read_last
 from utils.seeding import seed_everything
 from utils.signals import Stopped, StopSignals
-from utils.skipped import Skipped
-from utils.tensorboard_log import METRICS, TensorBoardLog
 
 SECONDS_FOR_OTHERS = 3.0  # in which the launcher ends a process, if another one has told what is wrong
 

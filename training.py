@@ -14,14 +14,14 @@ from torch import Tensor
 from dataset.collate import Batch
 from dataset.loader import BatchLoader
 from models import SeparationNet
+from runs.state import RunKeeper
+from runs.tensorboard_log import TensorBoardLog
 from utils.distributed import replicate, synchronise_batch_norm, total, world_size
 from utils.errors import InputError
 from utils.optimizer import build_optimizer
 from utils.precision import computing
 from utils.progress import Progress
-from utils.run_state import RunKeeper
 from utils.signals import Stopped
-from utils.tensorboard_log import TensorBoardLog
 
 
 class Taken(NamedTuple):

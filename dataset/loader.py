@@ -10,12 +10,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dataset.collate import collate
+from dataset.skipped import Skipped
 from utils.distributed import everyones, largest, rank, world_size
 from utils.errors import InputError
 from utils.parallel import interrupts_waiting
 from utils.seeding import generator
 from utils.signals import leave_to_parent
-from utils.skipped import Skipped
 
 
 class EpochSampler(Sampler):

@@ -11,11 +11,11 @@ from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
 from reports.page import MINUS
 from reports.summary import MOST_DB, check_summary
+from runs.results import INCOMPLETE
 from utils.cells import names_of
 from utils.errors import InputError
 from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
 from utils.metrics import COLUMNS
-from utils.results import INCOMPLETE
 
 MOST_SOURCES = 1000
 MOST_RATE_HZ, MOST_SAMPLES = 384_000, 2**27  # as of the command line

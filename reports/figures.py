@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from reports.evaluation import Evaluation
 from reports.page import MINUS
+from runs.history import plot_history
 from utils.figures import save_figure
-from utils.history import plot_history
 
 DPI = 130
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
 from reports.figures import write_figures
 from reports.page import MINUS, writing_page
+from runs.state import read_history
 from utils.conditioning import format_conditioning
 from utils.metrics import METRICS, units
-from utils.run_state import read_history
 
 COLUMNS = [
     {"key": "sdr_mixture", "label": "SDR before"},

@@ -20,9 +20,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from runs.state import HISTORY, read_history
 from utils.errors import InputError, run_command
 from utils.options import ArgumentParser
-from utils.run_state import HISTORY, read_history
 
 
 def main() -> None:

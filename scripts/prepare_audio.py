@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.downloads import by_name, find_downloads
 from dataset.extract import FORMATS, is_of_another, write_mono
+from runs.lock import locked
 from utils.errors import InputError, WriteError, run_command
 from utils.files import LONGEST_NAME, remove_leftovers
-from utils.lock import locked
 from utils.options import ArgumentParser, whole
 from utils.parallel import mapper, usable_cores
 from utils.progress import Progress, say

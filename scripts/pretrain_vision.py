@@ -28,20 +28,20 @@ from dataset.labelled import LabelledClouds, collate_labelled
 from dataset.loader import BatchLoader
 from dataset.meshes import SURFACE_POINTS
 from models.minkowski_net import SparseResNet18Classifier
+from runs.lock import locked
+from runs.results import describe_run, is_empty
+from runs.state import RunKeeper, RunState, read_last
+from runs.tensorboard_log import TensorBoardLog
 from utils import checkpoint
 from utils.errors import InputError, run_command
 from utils.files import finite, remove_leftovers, remove_leftovers_of, write_json
-from utils.lock import locked
 from utils.meters import Mean
 from utils.optimizer import choose_optimizer, choose_schedule
 from utils.options import ArgumentParser, check_unchanged, real, switch, whole
 from utils.parallel import usable_cores
 from utils.progress import Progress, say
-from utils.results import describe_run, is_empty
-from utils.run_state import RunKeeper, RunState, read_last
 from utils.seeding import seed_everything
 from utils.signals import Stopped, StopSignals
-from utils.tensorboard_log import TensorBoardLog
 
 MAY_CHANGE = {"data", "output", "overwrite", "resume", "save_iter", "device", "workers", "cache"}
 LOG_EVERY = 20  # iterations

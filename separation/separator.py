@@ -17,7 +17,7 @@ from dataset.points import load_voxels
 from models import SeparationNet, build_separation_net
 from models.backend import choose_engine
 from models.separation_net import EPSILON
-from run_folder import run_options
+from runs.folder import run_options
 from separation.level import training_gain
 from separation.stream import Source, StemStream, Waveform
 from utils.errors import InputError
@@ -33,7 +33,7 @@ class Separator:
 
     Args:
         net: the trained model, in evaluation mode.
-        options: of the run, see `run_folder.run_options`.
+        options: of the run, see `runs.folder.run_options`.
     """
 
     def __init__(self, net: SeparationNet, options: argparse.Namespace):

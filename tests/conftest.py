@@ -23,7 +23,7 @@ import models  # noqa: E402
 from dataset.index import IndexRow, write_index  # noqa: E402
 from dataset.music import MUSICMixDataset  # noqa: E402
 from models import SOUND_ISA  # noqa: E402
-from utils import run_state  # noqa: E402
+from runs import state as run_state  # noqa: E402
 from utils.precision import computing  # noqa: E402
 
 if not torch.cuda.is_available():

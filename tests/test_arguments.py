@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from arguments import build_parser, choose_device, parse_arguments
-from run_folder import run_name
+from runs.folder import run_name
 from utils.errors import InputError
 
 PUBLISHED = """
@@ -39,7 +39,7 @@ def test_every_option_has_help_and_is_read():
         for path in [
             root / "main.py",
             root / "evaluation.py",
-            root / "run_folder.py",
+            root / "runs/folder.py",
             root / "training.py",
             *(root / "models").rglob("*.py"),
             *(root / "utils").glob("*.py"),

@@ -11,8 +11,8 @@ from test_reports import PAIRS, write_evaluation
 from dataset.eval_list import read_eval_list
 from reports.evaluation import read_evaluation
 from reports.table import HEADS, Row, Score, as_csv
+from runs.table import EvaluationTable
 from utils.cells import FORMULA, as_cell, from_cell
-from utils.results import EvaluationTable
 
 NAMES = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "＝1", "'=1", "''@", "'", "'a", "plain", "a=1", "", "=", "-"]  # noqa: RUF001
 

@@ -7,10 +7,10 @@ import sys
 import compare_curves
 import pytest
 
+from runs.history import new_history
+from runs.state import HISTORY
 from utils import checkpoint
 from utils.errors import InputError
-from utils.history import new_history
-from utils.run_state import HISTORY
 
 
 def curve(folder, *losses):

@@ -17,9 +17,9 @@ from test_main import events_of
 
 from arguments import parse_arguments
 from dataset.loader import BatchLoader, EpochSampler
+from runs.state import RunState
 from utils import distributed
 from utils.launch import launch
-from utils.run_state import RunState
 from utils.signals import Stopped, StopSignals
 
 MIXTURES = 12  # rows of the list

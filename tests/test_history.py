@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from reports.run_page import write_run_page
+from runs.history import as_rows, best_row, is_history, plot_history
+from runs.state import RunState, read_history
 from utils.checkpoint import save
-from utils.history import as_rows, best_row, is_history, plot_history
 from utils.metrics import COLUMNS, METRICS, Metric
-from utils.run_state import RunState, read_history
 
 OLD = {
     "train": {"epoch": [1, 2], "loss": [0.5, 0.4]},

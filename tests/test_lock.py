@@ -10,13 +10,13 @@ from conftest import ROOT
 from tiny_runs import TINY
 
 from arguments import parse_arguments
-from run_folder import find_run
+from runs.folder import find_run
+from runs.lock import LOCK, locked
 from utils.errors import InputError, WriteError
-from utils.lock import LOCK, locked
 
 HOLD = """
 from pathlib import Path
-from utils.lock import locked
+from runs.lock import locked
 with locked(Path({run!r})):
     print("held", flush=True)
     input()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from runs.table import EvaluationTable, format_summary
 from utils import bss_eval
 from utils.metrics import COLUMNS, METRICS, Scores, score, si_sdr
-from utils.results import EvaluationTable, format_summary
 
 LENGTH = 3000
 

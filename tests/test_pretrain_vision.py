@@ -18,9 +18,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torture import unequal
 
 from models import ModelBuilder, minkowski_net, start_from_classifier
+from runs.lock import locked
 from utils import files
 from utils.errors import InputError
-from utils.lock import locked
 from utils.signals import Stopped, StopSignals
 
 OPTIONS = ["--batch_size", "8", "--optimizer", "adam", "--lr", "1e-3", "--voxel_size", "0.1", "--device", "cpu"]

@@ -22,7 +22,7 @@ from dataset.labelled import LabelledClouds
 from dataset.meshes import read_off
 from dataset.points import read_cloud
 from reports.evaluation import read_evaluation
-from run_folder import run_options
+from runs.folder import run_options
 from utils import checkpoint
 from utils.errors import InputError
 from utils.files import fault_of_file, fault_of_folder, read_json

@@ -8,9 +8,9 @@ from test_reports import RATE, page_data, write_evaluation
 from reports.comparison import write_comparison_page
 from reports.evaluation import read_evaluation
 from reports.run_page import write_run_page
+from runs.results import INCOMPLETE
 from utils.checkpoint import save
 from utils.errors import InputError
-from utils.results import INCOMPLETE
 
 
 def test_an_evaluation_that_was_interrupted_is_told(tmp_path):

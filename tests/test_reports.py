@@ -29,13 +29,13 @@ from reports.figures import pair_improvements
 from reports.media import ticks_of_octaves, ticks_of_spectrogram, write_cloud_script, write_mp3
 from reports.recording_page import write_recording_page
 from reports.run_page import write_run_page
+from runs.history import new_history
+from runs.table import EvaluationTable
+from runs.visuals import draw_separation, write_separation
 from utils.checkpoint import save
 from utils.errors import InputError
-from utils.history import new_history
 from utils.metrics import COLUMNS, METRICS, units
-from utils.results import EvaluationTable
 from utils.spectrogram import stft, warp
-from utils.visuals import draw_separation, write_separation
 
 RATE, LENGTH = 11025, 16383
 PAIRS = [("cello", "violin"), ("guitar", "cello"), ("violin", "guitar"), ("cello", "violin"), ("violin", "cello")]

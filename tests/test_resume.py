@@ -17,12 +17,12 @@ from tiny_runs import TINY, poisoned, run_of, same
 
 from arguments import build_parser, parse_arguments
 from dataset.index import write_index
-from run_folder import MAY_CHANGE, check_resumed, find_run
+from runs.folder import MAY_CHANGE, check_resumed, find_run
+from runs.lock import LOCK
+from runs.state import FORMAT, RunState
 from utils import checkpoint, files
 from utils.errors import InputError
 from utils.files import remove_leftovers
-from utils.lock import LOCK
-from utils.run_state import FORMAT, RunState
 from utils.signals import Stopped, StopSignals
 
 

@@ -14,7 +14,8 @@ from tiny_runs import poisoned, run_of, same
 
 import main
 from dataset.index import IndexRow, write_index
-from utils import checkpoint, run_state
+from runs import state as run_state
+from utils import checkpoint
 from utils.errors import InputError
 from utils.metrics import COLUMNS, METRICS
 from utils.signals import Stopped, StopSignals

@@ -18,10 +18,10 @@ from models import build_separation_net
 from reports.evaluation import read_evaluation
 from reports.summary import check_summary
 from reports.table import _options
-from run_folder import check_resumed, run_options
+from runs.folder import check_resumed, run_options
+from runs.state import HISTORY, LAST, RunKeeper, RunState, read_history, read_last
 from utils import checkpoint
 from utils.errors import InputError
-from utils.run_state import HISTORY, LAST, RunKeeper, RunState, read_history, read_last
 
 VALUES = [None, "x", -1, 10**30, 1e308, float("nan"), [], {}, True, [1], {"a": 1}, "9" * 5000, [["x"]], ["--ckpt", "x"]]
 CONFIG = {

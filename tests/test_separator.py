@@ -15,7 +15,7 @@ from arguments import build_parser, parse_arguments
 from dataset.collate import collate_clouds
 from dataset.points import load_voxels
 from models import build_separation_net
-from run_folder import PUBLISHED_OPTIONS, run_options
+from runs.folder import PUBLISHED_OPTIONS, run_options
 from separation import Separator
 from separation.level import training_gain
 from separation.stream import Waveform

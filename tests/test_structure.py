@@ -1,4 +1,4 @@
-"""Data flows one way: utils <- dataset, models <- main.py and scripts; nothing imports main.py or scripts."""
+"""Data flows one way: utils <- dataset, models, runs <- main.py and scripts; nothing imports main.py or scripts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MAY_IMPORT = {
     "dataset": {"dataset", "utils"},
     "models": {"models", "utils"},
     "arguments.py": {"models", "utils"},
-    "run_folder.py": {"arguments", "utils"},
-    "reports": {"dataset", "reports", "utils"},
-    "separation": {"arguments", "dataset", "models", "run_folder", "separation", "utils"},
-    "evaluation.py": {"dataset", "models", "utils"},
-    "training.py": {"dataset", "models", "utils"},
-    "main.py": {"arguments", "dataset", "evaluation", "models", "reports", "run_folder", "training", "utils"},
+    "runs": {"arguments", "runs", "utils"},
+    "reports": {"dataset", "reports", "runs", "utils"},
+    "separation": {"arguments", "dataset", "models", "runs", "separation", "utils"},
+    "evaluation.py": {"dataset", "models", "runs", "utils"},
+    "training.py": {"dataset", "models", "runs", "utils"},
+    "main.py": {"arguments", "dataset", "evaluation", "models", "reports", "runs", "training", "utils"},
     "scripts": {
-        *("arguments", "dataset", "models", "reports", "run_folder", "separation", "training", "utils"),
+        *("arguments", "dataset", "models", "reports", "runs", "separation", "training", "utils"),
         *OWN,
     },
 }
 OURS = {
     *("arguments", "benchmarks", "dataset", "demo_data", "evaluation", "main", "models"),
-    *("reports", "run_folder", "scripts", "separation", "training", "utils"),
+    *("reports", "runs", "scripts", "separation", "training", "utils"),
 }
 
 
@@ -47,3 +47,9 @@ def test_imports_follow_the_flow(place):
     for path in files:
         wrong = set(imports(path)) & OURS - MAY_IMPORT[place]
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_of_runs_the_folder_alone_knows_options():
+    """What else keeps a run on disk needs nothing above `utils`."""
+    for path in (ROOT / "runs").glob("*.py"):
+        assert path.name == "folder.py" or "arguments" not in set(imports(path)), path.name

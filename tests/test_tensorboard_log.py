@@ -15,10 +15,10 @@ from tensorboard.plugins.mesh import metadata as mesh_metadata
 from tensorboard.util.tensor_util import make_ndarray
 
 from dataset.points import read_cloud
+from runs.tensorboard_log import METRICS, MOST_POINTS, TensorBoardLog
+from runs.visuals import draw_separation, write_separation
 from utils.metrics import COLUMNS
 from utils.metrics import METRICS as SCORES
-from utils.tensorboard_log import METRICS, MOST_POINTS, TensorBoardLog
-from utils.visuals import draw_separation, write_separation
 
 RATE_HZ, SAMPLES, FRAMES, BINS = 11025, 5000, 24, 16
 IMPROVEMENTS = [f"{name}_improvement" for name, metric in SCORES.items() if metric.of_mixture]

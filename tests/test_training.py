@@ -17,9 +17,9 @@ from dataset.collate import collate
 from dataset.index import read_index
 from models import CHANNELS_LAST, build_separation_net
 from models.audio_net import Unet
+from runs.state import RunKeeper, RunState
 from training import Trainer, groups, happens
 from utils.errors import InputError
-from utils.run_state import RunKeeper, RunState
 
 
 def options_of(*arguments, device="cpu"):

@@ -19,7 +19,7 @@ from arguments import choose_device, parse_arguments
 from benchmarks.timing import time_in_turn
 from dataset.points import ply_bytes, read_cloud
 from models import build_separation_net
-from run_folder import NETS
+from runs.folder import NETS
 from separation import Separator
 from separation.stream import Waveform
 from utils import checkpoint

@@ -20,9 +20,9 @@ from evaluation import evaluate
 from models import build_separation_net
 from models.backend import shells
 from models.minkowski_net import SparseResNet18
+from runs.state import RunKeeper, RunState
 from training import Trainer
 from utils import checkpoint
-from utils.run_state import RunKeeper, RunState
 
 GPU = torch.device("cuda")
 SIZES = [

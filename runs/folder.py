@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from arguments import SEPARATION_OPTIONS, build_parser, check_options, run_called, stored_options
+from runs.results import is_empty
 from utils.errors import InputError
 from utils.files import fault_of_folder, is_there
 from utils.options import check_unchanged, checked_values
 from utils.progress import say
-from utils.results import is_empty
 
 # The model whose weights were published, in a folder without config.json: the options of scripts/test.sh.
 PUBLISHED_OPTIONS = {

@@ -16,15 +16,15 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from runs.history import as_rows, best_row, is_history, new_history, plot_history
+from runs.results import is_empty
 from utils import checkpoint
 from utils.distributed import main_only
 from utils.errors import InputError
 from utils.files import is_there, write_json
-from utils.history import as_rows, best_row, is_history, new_history, plot_history
 from utils.host import to_host
 from utils.meters import Mean
 from utils.progress import say
-from utils.results import is_empty
 from utils.seeding import random_state, restore_random_state
 
 FORMAT = 3  # in 1 batch norm in training saw all frames of a source together; in 2 curves were lists side by side

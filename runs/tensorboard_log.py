@@ -15,10 +15,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, mesh
 
+from runs.visuals import Shown, encode_picture, encode_wave
 from utils import metrics
 from utils.errors import WriteError
 from utils.metrics import COLUMNS
-from utils.visuals import Shown, encode_picture, encode_wave
 
 LOGGED_MIXTURES = 4  # of an evaluation, its first: with the published options 1.3 MB each, the next time 0.5 MB
 MOST_POINTS = 4000  # of a cloud

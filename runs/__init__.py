@@ -1,0 +1,1 @@
+"""What keeps a run on disk: its folder, its state, its results, its log."""
