@@ -273,9 +273,7 @@ def check_options(options: argparse.Namespace) -> None:
         names = " ".join(options.instruments)
         raise InputError(f"--instruments {names}: they are for --arch_vision label; clouds need no names")
     if options.compile and options.grad_checkpoint:
-        raise InputError(
-            "--compile 1 and --grad_checkpoint 1 do not go together: what is computed anew is not compiled"
-        )
+        raise InputError("--compile 1 and --grad_checkpoint 1 do not go together: what is recomputed is not compiled")
     if options.amp == "fp16" and options.device == "mps":
         raise InputError("--amp fp16 is for cuda and cpu; on mps use --amp bf16 or no")
     if options.mode == "train" and options.batch_size_per_gpu < 2:
@@ -299,7 +297,7 @@ def check_options(options: argparse.Namespace) -> None:
             f"of {multiple}: use --log_freq 1 or another window"
         )
     if options.resume and options.overwrite:
-        raise InputError("--resume 1 goes on with a run, --overwrite 1 begins it anew: choose one")
+        raise InputError("--resume 1 resumes a run, --overwrite 1 starts it over: choose one")
     if options.mode == "eval" and options.arch_vision == "label" and not options.instruments:
         raise InputError("--arch_vision label: without config.json --instruments must name them as in training")
     if options.mode == "eval" and not options.id:

@@ -285,7 +285,7 @@ def build_loader(
 
 
 def without_weights(options: argparse.Namespace) -> argparse.Namespace:
-    """The options of a run that goes on: it needs the weights it began with no more."""
+    """The options for resuming, without weights_*: last.pth has them."""
     return argparse.Namespace(**{**vars(options), **{f"weights_{net}": "" for net in NETS}})
 
 

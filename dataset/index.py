@@ -67,7 +67,7 @@ def read_index(path: str | Path) -> list[IndexRow]:
 
 
 def parse_index(path: str | Path) -> list[IndexRow | InputError]:
-    """The rows of an index file, in place of those that are none what is wrong with them; looks at no other file.
+    """One IndexRow per line, or the InputError for a malformed one; looks at no other file.
 
     Raises:
         InputError: the file is missing, not text, or empty.

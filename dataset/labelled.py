@@ -87,7 +87,7 @@ class LabelledClouds(Dataset):
         return surface[rng.choice(len(surface), self.num_points, replace=False)], None
 
     def fingerprint(self) -> int:
-        """A number that is another one for other classes or names of files, wherever the folder lies."""
+        """A fingerprint of class and file names, independent of where they lie."""
         names = [f"{self.classes[label]}/{path.name}" for path, label in self.items]
         return zlib.crc32("\n".join(names).encode(errors="surrogateescape"))
 

@@ -24,8 +24,7 @@ class EpochSampler(Sampler):
     Each pass of `period` indices is shuffled by itself: a list that is repeated in an epoch takes the memory of one
     pass, and every row comes once before any comes again. `start` keys are left out at the beginning.
 
-    Of several processes each gets every so many-th batch of the order that one alone would have. In training they get
-    as many each, and whole ones: the rest is left out, unless there is nothing else.
+    Rank r of W takes batches r, r + W, ...; training drops an incomplete last round, unless there is nothing else.
 
     Args:
         length: keys of an epoch.
@@ -116,7 +115,7 @@ class BatchLoader:
             worker_init_fn=leave_to_parent,
             persistent_workers=shuffle and workers > 0,  # an epoch begins without waiting for processes to start
             pin_memory=pin_memory,
-            generator=torch.Generator(),  # its draws seed workers; ours need none, the global one stays put
+            generator=torch.Generator(),  # a private one, so that the global one does not advance
         )
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ from utils.progress import say
 
 
 class Skipped:
-    """The unreadable files of a run: up to `limit` different ones are passed over, one more ends it.
+    """The unreadable files of a run: up to `limit` distinct files are skipped; the next ends the run.
 
     Args:
         limit: how many.

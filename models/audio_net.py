@@ -36,7 +36,7 @@ class Unet(nn.Module):
         return self.unet_block(self.bn0(x))
 
     def recompute(self) -> None:
-        """From now on backward computes each level anew and nothing inside it is kept: less memory, more time."""
+        """From now on backward recomputes each level and nothing inside it is kept: less memory, more time."""
         for module in self.modules():
             if isinstance(module, UnetBlock):
                 module.recomputed = True
@@ -94,7 +94,7 @@ class UnetBlock(nn.Module):
 
 
 def _recomputing(part: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    """What surrounds a part's forward, and its forward in backward: running means see the batch once."""
+    """Contexts for forward and recomputation: running means update once."""
     return nullcontext(), _running_means_at_rest(part)
 
 

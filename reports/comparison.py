@@ -34,7 +34,7 @@ class Difference:
 def paired_difference(first: list[float], second: list[float], seed: int = 0) -> Difference:
     """The mean of `second - first`, pair by pair, with a 95 % bootstrap interval (BCa: Efron, JASA 1987).
 
-    Mixtures are drawn anew with both their scores, so that what makes a mixture hard for both runs cancels.
+    Mixtures are resampled with both their scores, so that what makes a mixture hard for both runs cancels.
     """
     differences = np.subtract(second, first)
     low, high = mean_interval(differences, seed) or (None, None)

@@ -57,7 +57,7 @@ def weights_of(run: Path) -> dict[str, str]:
 
 
 def check_resumed(last: dict, options: argparse.Namespace) -> None:
-    """Refuses to resume a run, whose `last.pth` holds `last`, with options that would change its result.
+    """Rejects resuming a run, whose `last.pth` holds `last`, with options that change the result.
 
     More epochs than before are no such change, fewer are. The batches of a step may be shared out otherwise; another
     number of devices may also change how large they are together, and then this is said. So is what has changed since

@@ -51,7 +51,7 @@ def _is_row(row: object) -> bool:
 
 
 def best_row(rows: list[Row]) -> Row | None:
-    """The row of the lowest loss that is finite, of equal ones the later."""
+    """The row of the lowest finite loss; ties: the later epoch."""
     finite = [row for row in rows if math.isfinite(row["loss"])]
     return min(finite, key=lambda row: (row["loss"], -row["epoch"]), default=None)
 

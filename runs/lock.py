@@ -21,7 +21,7 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Path, another: str = "--id", doing: str = "is training or evaluating") -> Iterator[None]:
-    """Holds the lock of `folder`, which is made if it is missing, and goes again if nothing was written there.
+    """Holds the lock of `folder`, which is created if missing, and removed again if still empty.
 
     another: the option that chooses the folder. doing: what a process does that holds the lock.
 
@@ -46,7 +46,7 @@ def locked(folder: Path, another: str = "--id", doing: str = "is training or eva
 
 
 def _opened(path: Path, another: str, doing: str) -> BinaryIO:
-    """The lock file, locked; made anew as often as a process that ends removes it in between."""
+    """The lock file, locked; made again whenever a process that ends removes it in between."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -27,7 +27,9 @@ from utils.meters import Mean
 from utils.progress import say
 from utils.seeding import random_state, restore_random_state
 
-FORMAT = 3  # in 1 batch norm in training saw all frames of a source together; in 2 curves were lists side by side
+# Bump it when older files can no longer be resumed as they are: in 1 batch norm in training saw all frames of a source
+# together; in 2 learning curves were lists side by side.
+FORMAT = 3
 READABLE = (1, 2, 3)
 LAST, HISTORY = "last.pth", "history_latest.pth"
 MOST = 10**12  # of any number in learning curves
@@ -65,7 +67,7 @@ class RunState:
         return next((row for row in self.history["val"] if row["epoch"] == self.best_epoch), {})
 
     def set_batch_size(self, batch_size: int) -> None:
-        """Counts in batches of another size from now on: the epoch goes on at the last one that begins before here."""
+        """Switches the batch size, rounding the position down to a whole batch."""
         if self.batch_size:
             self.iteration = self.iteration * self.batch_size // batch_size
         self.batch_size = batch_size
@@ -169,7 +171,7 @@ def read_last(run: Path, resume: bool, overwrite: bool, another: str = "--id") -
     """The content of a run's `last.pth`; None if a new run begins in this folder, which the option `another` names.
 
     Raises:
-        InputError: the folder holds something, and it is not said or not possible to go on from there.
+        InputError: the folder is not empty, and resuming was not asked for or is impossible.
     """
     if overwrite or is_empty(run):
         return None

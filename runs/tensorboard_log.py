@@ -35,8 +35,7 @@ class TensorBoardLog:
 
     Args:
         folder: made if it is missing; with None nothing is written anywhere.
-        first_step: earlier files' events from this step on count no more: they will come again. With 0
-            the files themselves are removed.
+        first_step: step to resume at; older events from here on are superseded. With 0 the old files are removed.
 
     Raises:
         WriteError: from every method, if the file cannot be written.

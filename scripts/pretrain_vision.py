@@ -248,7 +248,7 @@ def parse_arguments() -> argparse.Namespace:
     if not options.output.endswith(".pth"):
         raise InputError(f"--output {options.output}: expected a name that ends in .pth")
     if options.resume and options.overwrite:
-        raise InputError("--resume 1 goes on with a run, --overwrite 1 begins it anew: choose one")
+        raise InputError("--resume 1 resumes a run, --overwrite 1 starts it over: choose one")
     if bool(options.lr_steps) != (options.schedule == "step"):
         raise InputError("--schedule step needs --lr_steps, and no other schedule takes them")
     return options

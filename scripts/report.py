@@ -1,4 +1,4 @@
-"""Makes the page of an evaluated run anew, or compares several runs on the same mixtures.
+"""Makes the page of an evaluated run again, or compares several runs on the same mixtures.
 
     python scripts/report.py ckpt/<run>                   writes ckpt/<run>/report/index.html
     python scripts/report.py ckpt/<runA> ckpt/<runB>      writes ckpt/comparison/index.html

@@ -1,11 +1,11 @@
-"""Kills training at random moments and goes on with it, again and again, until it is as good as never killed.
+"""Kills and resumes a run at random moments, then compares it with an undisturbed one.
 
     python scripts/torture.py --kills 25
 
 A tiny run is trained once without interruption. Then the same run is started with `--resume 1` and killed (SIGKILL)
 at a random moment; every file of its folder must be whole; it is started again. Whenever a start gets to the end, its
 weights, optimiser, random generators, history and scores must equal those of the first run bit for bit, and it begins
-anew in another folder until all kills are done. A line for each kill; exit code 0, or 1 if anything was wrong.
+again in another folder until all kills are done. A line for each kill; exit code 0, or 1 if anything was wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Does it look? How far a separation depends on what it is told to listen for, and whether that can be told apart.
+"""Does the model use the point cloud? How far a separation depends on it, and whether clouds can be told apart.
 
 Nothing here needs another pass of the sound net: every source is treated alike, so that exchanging the clouds of a
 mixture exchanges its estimates.

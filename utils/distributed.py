@@ -72,7 +72,7 @@ def is_main() -> bool:
 
 
 def is_restart() -> bool:
-    """Whether torchrun has started the processes anew, because one of them died."""
+    """Whether torchrun has started the processes again, because one of them died."""
     return is_launched() and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 

@@ -19,7 +19,7 @@ def build_optimizer(model: nn.Module, options: argparse.Namespace) -> torch.opti
         {"name": "vision_fc", "params": model.vision.fc.parameters(), "lr": options.lr_sound},
     ]
     groups = [{**group, "initial_lr": group["lr"]} for group in groups]
-    # A fused step that is left out, as its gradients overflow, leaves rubbish as momentum.
+    # A skipped fused step corrupts the momentum buffers.
     fused = options.amp != "fp16"
     return choose_optimizer(options.optimizer, groups, options.beta1, options.weight_decay, fused)
 
@@ -33,7 +33,7 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, steps: list[int], epoch
 def choose_schedule(
     name: str, optimizer: torch.optim.Optimizer, steps: int, drops: list[int], done: int = 0
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """The learning rate from step to step, that of the optimiser's groups at its highest.
+    """A per-step schedule whose peak is the groups' learning rate.
 
     Args:
         name: `onecycle` rises for the first tenth and falls along a cosine, the momentum the other way; `cosine` falls

@@ -46,7 +46,7 @@ class StopSignals:
             raise Stopped(number)
 
     def wait(self, seconds: float) -> bool:
-        """Waits for a signal, and leaves it unsaid -> whether one came."""
+        """Waits silently for a signal; returns whether one came."""
         self.silent = True
         end = time.monotonic() + seconds
         while self.number is None and time.monotonic() < end:
