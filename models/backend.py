@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import math
 import sys
 import time
 import warnings
@@ -18,6 +19,7 @@ import torch
 from models import sparse
 from models.minkowski_net import SparseResNet18
 from utils.errors import InputError
+from utils.progress import say
 
 BACKENDS = ("auto", "builtin", "triton", "minkowski")
 RACE_CLOUDS, RACE_VOXELS = 8, 4000
@@ -76,13 +78,25 @@ def choose_engine(name: str, device: torch.device) -> ModuleType:
             raise InputError(f"--sparse_backend minkowski: the installed build does not run on {device.type}")
         return minkowski
     engines = [sparse, import_triton(), minkowski if minkowski and supports(minkowski, device) else None]
-    return min(filter(None, engines), key=lambda engine: race(engine, device))
+    return min(filter(None, engines), key=lambda engine: _seconds_or_never(engine, device))
 
 
 def engine_name(engine: ModuleType) -> str:
     """`builtin`, `triton` or `minkowski`."""
     names = {"models.sparse": "builtin", "models.sparse_triton": "triton"}
     return names.get(engine.__name__, "minkowski")
+
+
+def _seconds_or_never(engine: ModuleType, device: torch.device) -> float:
+    """The seconds of `race`; infinite, with a note, for an engine that does not run here after all."""
+    try:
+        return race(engine, device)
+    except Exception as error:  # compilers and drivers have errors of their own
+        if engine is sparse:
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        say(f"note: the sparse engine {engine_name(engine)} does not run here ({reason}); another is taken")
+        return math.inf
 
 
 def race(engine: ModuleType, device: torch.device) -> float:

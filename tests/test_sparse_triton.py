@@ -114,6 +114,21 @@ def test_engine_by_name(monkeypatch):
     assert backend.choose_engine("auto", torch.device("cuda")) is sparse_triton
 
 
+def test_an_engine_that_does_not_compile_is_left_out(monkeypatch, capfd):
+    def race(engine, device):
+        if engine is not sparse:
+            raise RuntimeError("no kernel image\nand more")
+        return 1.0
+
+    monkeypatch.setattr(backend, "import_triton", lambda: sparse_triton)
+    monkeypatch.setattr(backend, "import_minkowski", lambda: None)
+    monkeypatch.setattr(backend, "race", race)
+    assert backend.choose_engine("auto", torch.device("cuda")) is sparse
+    assert (
+        "note: the sparse engine triton does not run here (no kernel image); another is taken" in capfd.readouterr().out
+    )
+
+
 def test_nothing_is_added_with_atomics():
     """Their order, and so the rounding, would be another one every time."""
     for path in (ROOT / "models" / "sparse_triton").glob("*.py"):
