@@ -46,7 +46,7 @@ def test_what_is_in_no_list_is_told(tree):
         "data/frames/@eaDir: a hidden folder",
         "data/audio/caf\\udce9: its name is not UTF-8, as an index file is; rename it",
         "data/frames/cello/.ipynb_checkpoints: a hidden folder",
-        "data/frames/cello/somebody: not named person_<number>",
+        "data/frames/cello/somebody: not named person_<number>; --split performers takes any name",
         "data/frames/cello/person_11: beyond the published split, which ends with person_10",
         "data/audio/cello/more: a folder; recordings lie directly in that of their instrument",
         "data/audio/cello: 2 file(s) *.m4a: not .mp3 .wav .flac .ogg; scripts/prepare_audio.py makes such",

@@ -57,11 +57,20 @@ def interrupts_waiting() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    came, handler = [], None
+    if (
+        threading.current_thread() is threading.main_thread()
+    ):  # another thread may take the signal, which blocks nothing
+        handler = signal.signal(signal.SIGINT, lambda *_: came.append(True))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def start_worker() -> None:
