@@ -13,7 +13,7 @@ from reports.page import MINUS
 from reports.summary import MOST_DB, check_summary
 from utils.cells import names_of
 from utils.errors import InputError
-from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
+from utils.files import fault_of_folder, is_there, open_text, read_json, real_path, words_of
 from utils.results import INCOMPLETE
 
 SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
@@ -131,9 +131,9 @@ def read_evaluation(run: Path) -> Evaluation:
 
 def _refuse_links(folder: Path) -> None:
     """Raises InputError if a mixture's folder, or a file in it, is a link out of its run: pages are given away."""
-    run = folder.parent.parent.resolve()
+    run = real_path(folder.parent.parent)
     for path in (folder, *folder.iterdir()):
-        if not path.resolve().is_relative_to(run):
+        if not real_path(path).is_relative_to(run):
             raise InputError(f"{path}: leads out of {run}; a page takes none but the run's own files")
 
 

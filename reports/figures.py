@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from reports.evaluation import Evaluation
 from reports.page import MINUS
 from utils.figures import save_figure
+from utils.files import make_folder
 from utils.results import plot_history
 
 DPI = 130
@@ -21,7 +22,7 @@ def write_figures(evaluation: Evaluation, history: dict | None, folder: Path) ->
     Returns:
         Name of each file in `folder` and its title.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     figures = []
     if history and history["val"]["epoch"]:
         plot_history(folder, history)

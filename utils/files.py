@@ -38,7 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         return path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         remove_leftovers_of(path)
         with making(draw) as temporary:
             try:
@@ -109,6 +109,20 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those that hold it, where they are missing; raises OSError that tells what is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        place = next(place for place in (path, *path.parents) if is_there(place))
+        raise OSError(error.errno, f"{place} is {fault_of_folder(place)}", str(path)) from error
+
+
+def real_path(path: Path) -> Path:
+    """Where a path leads, as `Path.resolve` has it; a loop of links leads to one of these, and is no error yet."""
+    return Path(os.path.realpath(path))
 
 
 def is_there(path: Path) -> bool:
