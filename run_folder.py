@@ -7,7 +7,7 @@ from pathlib import Path
 
 from arguments import SEPARATION_OPTIONS, build_parser, check_options, run_called, stored_options
 from utils.errors import InputError
-from utils.files import fault_of_folder, is_there, real_path
+from utils.files import check_run_folder, fault_of_folder, is_there, real_path
 from utils.options import check_unchanged, checked_values
 from utils.progress import say
 from utils.results import is_empty
@@ -108,8 +108,8 @@ def find_run(options: argparse.Namespace) -> Path:
         run = Path(options.ckpt) / options.id
         if real_path(Path(options.ckpt)).is_relative_to(real_path(run)):
             raise InputError(f"--id {options.id}: expected the name of a folder in {options.ckpt}")
-        if is_there(run) and (fault := fault_of_folder(run)):
-            raise InputError(f"{run}: {fault}; expected the folder of a run")
+        if is_there(run):
+            check_run_folder(run)
         return run
     run = Path(options.ckpt) / run_name(options)
     if not options.resume or not is_empty(run):

@@ -13,7 +13,7 @@ from reports.page import MINUS
 from reports.summary import MOST_DB, check_summary
 from utils.cells import names_of
 from utils.errors import InputError
-from utils.files import fault_of_folder, is_there, open_text, read_json, real_path, words_of
+from utils.files import check_run_folder, is_there, open_text, read_json, real_path, words_of
 from utils.results import INCOMPLETE
 
 SCORE_COLUMNS = ("sdr_mixture", "sdr", "sir", "sar", "si_sdr_mixture", "si_sdr")
@@ -103,8 +103,7 @@ def read_evaluation(run: Path) -> Evaluation:
     Raises:
         InputError: the run was never evaluated, or its results are damaged.
     """
-    if fault := fault_of_folder(run):
-        raise InputError(f"{run}: {fault}; expected the folder of a run")
+    check_run_folder(run)
     if not is_there(run / "metrics.json"):
         raise InputError(f"{run}: holds no metrics.json of an evaluation; scripts/test.sh evaluates a run")
     if (run / INCOMPLETE).exists():

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.errors import InputError, run_command
+from utils.files import check_run_folder
 from utils.options import ArgumentParser
 from utils.run_state import HISTORY, read_history
 
@@ -58,6 +59,7 @@ def read_curve(run: Path) -> dict[int, float]:
     Raises:
         InputError: no epoch of it is finished, or its history cannot be read.
     """
+    check_run_folder(run)
     history = read_history(run)
     train = history["train"] if history else {"epoch": []}
     if not train["epoch"]:
