@@ -30,6 +30,8 @@ FORMAT = 2  # in 1 batch norm in training saw all frames of a source together
 READABLE = (1, 2)
 LAST, HISTORY = "last.pth", "history_latest.pth"
 MOST = 10**12  # of any number in learning curves
+SCORES = {"sdr", "sir", "sar", "sdr_mixture"}  # among the curves of a run that was evaluated
+SCORES_OF_CLASSES = {"accuracy", "per_class"}  # of a pretrained classifier, the second a list of numbers for each test
 
 
 @dataclass
@@ -252,7 +254,7 @@ def read_history(run: Path) -> dict | None:
     if not is_there(run / HISTORY):
         return None
     history = checkpoint.load(run / HISTORY)
-    if not _is_history(history):
+    if not _is_history(history) or (history["val"]["epoch"] and not history["val"].keys() >= SCORES):
         raise InputError(f"{run / HISTORY}: not the learning curves of a run; remove it")
     return history
 
@@ -269,13 +271,15 @@ def _is_history(content: object) -> bool:
             return False
         if not all(isinstance(value, int) and 0 <= value <= MOST for value in curves["epoch"]):
             return False
-        if not all(
-            isinstance(value, int | float) and (not math.isfinite(value) or abs(value) <= MOST)
-            for values in curves.values()
-            for value in values
-        ):
+        numbers = [values for name, values in curves.items() if name != "per_class"] + curves.get("per_class", [])
+        if not all(isinstance(values, list) and all(map(_is_drawable, values)) for values in numbers):
             return False
-    return not content["val"]["epoch"] or content["val"].keys() >= {"sdr", "sir", "sar", "sdr_mixture"}
+    found = content["val"].keys()
+    return not content["val"]["epoch"] or found >= SCORES or found >= SCORES_OF_CLASSES
+
+
+def _is_drawable(value: object) -> bool:
+    return isinstance(value, int | float) and (not math.isfinite(value) or abs(value) <= MOST)
 
 
 def best_epoch(run: Path) -> int:
