@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -310,7 +311,7 @@ def run_called(path: Path) -> Path:
     Raises:
         InputError: several folders' names begin so.
     """
-    if path.exists() or not path.name:
+    if os.path.lexists(path) or not path.name:
         return path
     found = sorted(other for other in path.parent.glob(f"{glob.escape(path.name)}*") if other.is_dir())
     if len(found) > 1:

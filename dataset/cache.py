@@ -24,7 +24,14 @@ from utils.leftovers import remove_left_behind
 
 FORMAT = b"2"  # another one when the same file would be stored in another way
 HEADER_BYTES = 128  # a line of JSON, names, types and shapes of the arrays that follow, padded with spaces
+# A recording that decodes to more than this and so many times its own bytes is not kept: hours of silence in a few
+# MB. Speech at the lowest rates of Opus is 300 times as large.
+SMALL_BYTES, MOST_GROWTH = 2**28, 800
 BLOCK = 2**20  # samples decoded at a time: memory does not grow with the recording
+
+
+class NotKeptError(InputError):
+    """A recording that is read from its own file, since an entry would be absurdly larger."""
 
 
 class Cache:
@@ -33,7 +40,7 @@ class Cache:
     An entry is a file named after the path, size and modification time of its source, in a folder named after the
     rate: a source that changes gets a new entry, and the old one is removed. Entries are made on first use, under a
     temporary name and then renamed, so any number of processes may share a folder: at worst two make the same entry
-    at once. An entry that is damaged is made again.
+    at once. An entry that is damaged is made again. A recording that is absurdly larger than its file gets none.
 
         clouds/<..>/<path>.<size>.<time>.bin         xyz [3, P] float32, rgb [3, P] in the file's own type
         audio-<rate>/<..>/<path>.<size>.<time>.bin   wave [L] float32
@@ -55,13 +62,19 @@ class Cache:
         """Samples of the recording at `rate_hz`; raises InputError as `dataset.audio.recording_length`, WriteError."""
         if self.folder is None:
             return recording_length(path, rate_hz)
-        return len(self._recording(path, rate_hz))
+        try:
+            return len(self.keep_recording(path, rate_hz))
+        except NotKeptError:
+            return recording_length(path, rate_hz)
 
     def read_window(self, path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
         """Samples `[length]`, float32, mono; raises InputError as `dataset.audio.read_window`, WriteError."""
         if self.folder is None:
             return read_window(path, start, length, rate_hz)
-        return cut_window(self._recording(path, rate_hz), start, length)
+        try:
+            return cut_window(self.keep_recording(path, rate_hz), start, length)
+        except NotKeptError:
+            return read_window(path, start, length, rate_hz)
 
     def read_points(self, path: str) -> tuple[np.ndarray, np.ndarray | None]:
         """Points `[P, 3]` and colours `[P, 3]`; raises InputError as `dataset.points.read_points`, WriteError."""
@@ -76,7 +89,13 @@ class Cache:
             return read_surface(path)
         return self._entry("meshes", path, _write_surface, main="xyz")["xyz"]
 
-    def _recording(self, path: str, rate_hz: int) -> np.ndarray:
+    def keep_recording(self, path: str, rate_hz: int) -> np.ndarray:
+        """The whole of a recording from its entry, which is made if there is none; needs a folder.
+
+        Raises:
+            NotKeptError: it decodes to absurdly more than its file, and gets no entry.
+            InputError: as `dataset.audio.read_window`, WriteError.
+        """
         write = partial(_write_recording, rate_hz=rate_hz)
         return self._entry(f"audio-{rate_hz}", path, write, main="wave")["wave"]
 
@@ -133,6 +152,12 @@ def _write_header(file: BinaryIO, *arrays: tuple[str, str, tuple[int, ...]]) -> 
 def _write_recording(file: BinaryIO, path: str, rate_hz: int) -> None:
     with open_recording(path) as recording:
         length = recording.length_at(rate_hz)
+        own_bytes, entry_bytes = os.path.getsize(path), 4 * length
+        if entry_bytes > SMALL_BYTES and 4 * recording.num_samples > MOST_GROWTH * own_bytes:
+            raise NotKeptError(
+                f"{path}: not kept in the cache but read from the file each time: {own_bytes / 1e6:.1f} MB of it "
+                f"hold {recording.num_samples / recording.rate_hz / 3600:.1f} h, {entry_bytes / 1e6:.0f} MB decoded"
+            )
         _write_header(file, ("wave", "<f4", (length,)))
         for start in range(0, length, BLOCK):
             file.write(recording.read(start, min(BLOCK, length - start), rate_hz, mono=True).tobytes())

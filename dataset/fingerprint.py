@@ -24,6 +24,7 @@ STEP = 0.05  # a change of the level, in powers of ten, that sets a bit
 MOST_ALIKE = 24  # places with one value, in all recordings; more of them tell nothing apart
 LEAST_VOTES = 4  # places with one value, at one shift, that make it worth to compare two recordings
 MOST_FRAMES = 2**20  # of a recording, 13 hours; and recordings
+MOST_COMPARED = 2**18  # frames of a recording that are kept, its first 3 hours: memory does not grow beyond
 SHIFTS = 3  # of two recordings that are tried
 LEAST_FRAMES, STRETCH = 20, 128  # frames compared at least, and those of a stretch, 1 s and 6 s
 LEAST_CHANGE = 0.02  # share of bits that differ by chance: below it a sound changes too little to be known
@@ -31,13 +32,22 @@ SAME = 0.6  # of the bits that would differ by chance, those that do in the same
 
 
 def fingerprint(blocks: Iterable[np.ndarray], rate_hz: int) -> Fingerprint:
-    """Of a mono recording in blocks `[samples]`: 32 bits for each frame, and whether it is loud enough to tell."""
+    """Of a mono recording in blocks `[samples]`: 32 bits for each frame, and whether it is loud enough to tell.
+
+    What comes after `MOST_COMPARED` frames is taken from `blocks` and passed over.
+    """
+    blocks = iter(blocks)
     if rate_hz < LOWEST_RATE_HZ:
         deque(blocks, maxlen=0)
         return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=bool)
-    bands = np.concatenate(
-        [np.zeros((0, len(EDGES_HZ) - 1)), *map(_bands, _frames(resample(blocks, rate_hz, RATE_HZ)))]
-    )
+    found, count = [np.zeros((0, len(EDGES_HZ) - 1))], 0
+    for frames in _frames(resample(blocks, rate_hz, RATE_HZ)):
+        found.append(_bands(frames))
+        count += len(frames)
+        if count >= MOST_COMPARED:
+            break
+    deque(blocks, maxlen=0)
+    bands = np.concatenate(found)[:MOST_COMPARED]
     if len(bands) < 2:
         return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=bool)
     energy = bands.sum(axis=1)

@@ -14,7 +14,7 @@ from reports.summary import MOST_DB, check_summary
 from runs.results import INCOMPLETE
 from utils.cells import names_of
 from utils.errors import InputError
-from utils.files import fault_of_folder, is_there, open_text, read_json, words_of
+from utils.files import check_run_folder, is_there, open_text, read_json, real_path, words_of
 from utils.metrics import COLUMNS
 
 MOST_SOURCES = 1000
@@ -103,8 +103,7 @@ def read_evaluation(run: Path) -> Evaluation:
     Raises:
         InputError: the run was never evaluated, or its results are damaged.
     """
-    if fault := fault_of_folder(run):
-        raise InputError(f"{run}: {fault}; expected the folder of a run")
+    check_run_folder(run)
     if not is_there(run / "metrics.json"):
         raise InputError(f"{run}: holds no metrics.json of an evaluation; scripts/test.sh evaluates a run")
     if (run / INCOMPLETE).exists():
@@ -131,9 +130,9 @@ def read_evaluation(run: Path) -> Evaluation:
 
 def _refuse_links(folder: Path) -> None:
     """Raises InputError if a mixture's folder, or a file in it, is a link out of its run: pages are given away."""
-    run = folder.parent.parent.resolve()
+    run = real_path(folder.parent.parent)
     for path in (folder, *folder.iterdir()):
-        if not path.resolve().is_relative_to(run):
+        if not real_path(path).is_relative_to(run):
             raise InputError(f"{path}: leads out of {run}; a page takes none but the run's own files")
 
 

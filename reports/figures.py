@@ -11,6 +11,7 @@ from reports.evaluation import Evaluation
 from reports.page import MINUS
 from runs.history import plot_history
 from utils.figures import save_figure
+from utils.files import make_folder
 
 DPI = 130
 
@@ -21,7 +22,7 @@ def write_figures(evaluation: Evaluation, history: dict | None, folder: Path) ->
     Returns:
         Name of each file in `folder` and its title.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     figures = []
     if history and history["val"]:
         plot_history(folder, history)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from plotly.offline import get_plotlyjs
 
 from utils.errors import WriteError
-from utils.files import TEMPORARY, finite, read_json, write_json
+from utils.files import TEMPORARY, fault_of_folder, finite, is_there, make_folder, read_json, real_path, write_json
 from utils.leftovers import holding, if_left_behind, making
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -48,11 +48,12 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
     Raises:
         WriteError: the folder cannot be written, or holds something else.
     """
-    folder = folder.resolve()  # where a link leads
+    folder = real_path(folder)  # where a link leads
     files_of_page(folder)
     page: dict = {}
     try:
         _clear_leftovers(folder)
+        make_folder(folder.parent)
         with making(lambda: _beside(folder), is_folder=True) as new:
             try:
                 yield new, page
@@ -77,8 +78,10 @@ def files_of_page(folder: Path) -> list[str]:
     Raises:
         WriteError: the folder holds something, and that is no page.
     """
-    if not folder.exists():
+    if not is_there(folder):
         return []
+    if fault := fault_of_folder(folder):
+        raise WriteError(f"{folder}: cannot be written ({fault})")
     if (folder / MANIFEST).is_file():
         files = read_json(folder / MANIFEST).get("files", [])
         if isinstance(files, list) and all(isinstance(name, str) for name in files):

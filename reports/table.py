@@ -17,7 +17,7 @@ from reports.evaluation import MOST_SOURCES
 from utils.cells import as_cell
 from utils.errors import InputError
 from utils.figures import save_figure
-from utils.files import read_json, replacing
+from utils.files import check_run_folder, read_json, replacing
 from utils.metrics import METRICS
 
 CONDITIONS = ("label", "depth", "rgb-depth")  # in the table's order
@@ -82,6 +82,7 @@ def condition_of(options: dict) -> str:
 
 
 def _options(run: Path) -> dict:
+    check_run_folder(run)
     options = read_json(run / "config.json").get("options")
     told = options if isinstance(options, dict) else {}
     num_mix, has_colours = told.get("num_mix"), told.get("rgbs_feature")

@@ -8,7 +8,7 @@ from pathlib import Path
 from arguments import SEPARATION_OPTIONS, build_parser, check_options, run_called, stored_options
 from runs.results import is_empty
 from utils.errors import InputError
-from utils.files import fault_of_folder, is_there
+from utils.files import check_run_folder, fault_of_folder, is_there, real_path
 from utils.options import check_unchanged, checked_values
 from utils.progress import say
 
@@ -106,8 +106,10 @@ def find_run(options: argparse.Namespace) -> Path:
     """
     if options.mode == "eval":
         run = Path(options.ckpt) / options.id
-        if Path(options.ckpt).resolve().is_relative_to(run.resolve()):
+        if real_path(Path(options.ckpt)).is_relative_to(real_path(run)):
             raise InputError(f"--id {options.id}: expected the name of a folder in {options.ckpt}")
+        if is_there(run):
+            check_run_folder(run)
         return run
     run = Path(options.ckpt) / run_name(options)
     if not options.resume or not is_empty(run):

@@ -46,7 +46,10 @@ def _is_row(row: object) -> bool:
         return False
     if not isinstance(row["epoch"], int) or not 0 <= row["epoch"] <= MOST:
         return False
-    numbers = [value for name, value in row.items() if name != "per_class"]  # of a classifier, which is not drawn
+    per_class = row.get("per_class", [])  # of a classifier
+    if not isinstance(per_class, list):
+        return False
+    numbers = [value for name, value in row.items() if name != "per_class"] + per_class
     return all(isinstance(n, int | float) and (not math.isfinite(n) or abs(n) <= MOST) for n in numbers)
 
 

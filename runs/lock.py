@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from utils.errors import InputError, WriteError
+from utils.files import make_folder
 
 try:
     import fcntl
@@ -48,7 +49,7 @@ def locked(folder: Path, another: str = "--id", doing: str = "is training or eva
 def _opened(path: Path, another: str, doing: str) -> BinaryIO:
     """The lock file, locked; made again whenever a process that ends removes it in between."""
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             file = open(path, "a+b", buffering=0)  # noqa: SIM115  (open as long as the lock is held)
         except FileNotFoundError:

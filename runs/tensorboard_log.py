@@ -18,6 +18,7 @@ from torch.utils.tensorboard.summary import hparams, mesh
 from runs.visuals import Shown, encode_picture, encode_wave
 from utils import metrics
 from utils.errors import WriteError
+from utils.files import make_folder
 from utils.metrics import COLUMNS
 
 LOGGED_MIXTURES = 4  # of an evaluation, its first: with the published options 1.3 MB each, the next time 0.5 MB
@@ -49,7 +50,7 @@ class TensorBoardLog:
         name = f"events.out.tfevents.{time.time_ns() // 10**9:010d}.{socket.gethostname()}.{os.getpid()}"
         self.path = folder / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             for old in folder.glob("events.out.tfevents.*") if first_step == 0 else ():
                 old.unlink()
             self._file = open(self.path, "ab")  # noqa: SIM115  (closed by __exit__)

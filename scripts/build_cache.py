@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.cache import Cache
+from dataset.cache import Cache, NotKeptError
 from dataset.index import IndexRow, read_index
 from utils.errors import InputError, WriteError, run_command
 from utils.files import remove_leftovers
@@ -43,11 +43,13 @@ class Fill:
     def __call__(self, path: str) -> str | None:
         try:
             if self.rate_hz:
-                self.cache.recording_length(path, self.rate_hz)
+                self.cache.keep_recording(path, self.rate_hz)
             else:
                 self.cache.read_points(path)
         except WriteError:
             raise
+        except NotKeptError as error:
+            say(f"note: {error}")
         except InputError as error:
             return str(error)
         return None

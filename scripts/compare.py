@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from reports.table import as_markdown, read_rows, write_table
 from utils.errors import InputError, run_command
+from utils.files import real_path
 from utils.options import ArgumentParser
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of an evaluated run")
     parser.add_argument("--output", type=Path, default=Path("ckpt/comparison-table"), help="folder for the table")
     options = parser.parse_args()
-    if len({run.resolve() for run in options.runs}) < len(options.runs):
+    if len({real_path(run) for run in options.runs}) < len(options.runs):
         raise InputError("a run is named twice")
     rows = read_rows(options.runs)
     paths = write_table(rows, options.output)

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runs.state import HISTORY, read_history
 from utils.errors import InputError, run_command
+from utils.files import check_run_folder
 from utils.options import ArgumentParser
 
 
@@ -58,6 +59,7 @@ def read_curve(run: Path) -> dict[int, float]:
     Raises:
         InputError: no epoch of it is finished, or its history cannot be read.
     """
+    check_run_folder(run)
     history = read_history(run)
     if not history or not history["train"]:
         raise InputError(f"{run / HISTORY}: no epoch of training yet")

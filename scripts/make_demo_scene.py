@@ -27,7 +27,7 @@ from dataset.audio import read_window, recording_length
 from dataset.index import IndexRow, read_index
 from dataset.points import ply_bytes, read_cloud
 from utils.errors import InputError, run_command
-from utils.files import replacing
+from utils.files import open_text, replacing, words_of
 from utils.options import ArgumentParser, real, whole
 from utils.resampling import resample
 from utils.seeding import generator
@@ -37,6 +37,7 @@ RATE_HZ = 44_100
 FLOOR_POINTS_PER_M2, FLOOR_NOISE_M, FLOOR_MARGIN_M = 1500, 0.004, 1.0
 MOST_FLOOR_POINTS = 10**7
 STRAYS, STRAY_HEIGHTS_M = 60, (0.3, 2.5)
+NAMES = "names.txt"
 PAN = 0.6  # of the outermost musicians, 1 is one loudspeaker alone
 
 
@@ -46,19 +47,20 @@ def main() -> None:
     rng = generator(options.seed)
     rng.shuffle(rows)
     places = options.spacing * (np.arange(len(rows)) - (len(rows) - 1) / 2)  # x in metres, from left to right
+    scene = build_scene(rows, places, rng)
     with replacing(options.output / "scene.ply") as temporary:
-        temporary.write_bytes(ply_bytes(*build_scene(rows, places, rng)))
+        temporary.write_bytes(ply_bytes(*scene))
     sides = np.linspace(-1, 1, len(rows)) if len(rows) > 1 else [0.0]  # from left to right
     waves = [np.stack(pan(read_recording(row), side)) for row, side in zip(rows, sides, strict=True)]
     length = min(wave.shape[1] for wave in waves)
     stems = [wave[:, :length] / len(waves) for wave in waves]
     write_wave(options.output / "mixture.wav", np.sum(stems, axis=0))
-    for earlier in options.output.glob("stems/*.wav"):
-        earlier.unlink()
+    for name in earlier_names(options.output / NAMES):
+        (options.output / "stems" / f"{name}.wav").unlink(missing_ok=True)
     for row, stem in zip(rows, stems, strict=True):
         write_wave(options.output / "stems" / f"{row.instrument}.wav", stem)
     names = " ".join(row.instrument for row in rows)
-    with replacing(options.output / "names.txt") as temporary:
+    with replacing(options.output / NAMES) as temporary:
         temporary.write_text(names + "\n")
     print(f"{options.output}: {names}, {length / RATE_HZ:.1f} s")
 
@@ -72,6 +74,17 @@ def choose_rows(index: Path, count: int) -> list[IndexRow]:
     return [first[instruments[n]] for n in np.linspace(0, len(first) - 1, count).round().astype(int)]
 
 
+def earlier_names(path: Path) -> list[str]:
+    """The instruments of the ensemble that stood there before; no others' stems are removed."""
+    try:
+        with open_text(path) as file:
+            return [name for name in file.read().split() if name == Path(name).name]
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
+
+
 def build_scene(rows: list[IndexRow], places: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points `[P, 3]` in metres and colours `[P, 3]` in 0..1 of a frame of each performer, a floor, and strays."""
     clouds = [read_cloud(row.frame_path(int(rng.integers(row.num_frames)))) for row in rows]
@@ -81,9 +94,10 @@ def build_scene(rows: list[IndexRow], places: np.ndarray, rng: np.random.Generat
     xyz = [points + (place, 0, rng.uniform(-0.3, 0.3)) for (points, _), place in zip(clouds, places, strict=True)]
     rgb = [colours for _, colours in clouds]
     low, high = np.concatenate(xyz).min(axis=0) - FLOOR_MARGIN_M, np.concatenate(xyz).max(axis=0) + FLOOR_MARGIN_M
-    count = int(FLOOR_POINTS_PER_M2 * (high[0] - low[0]) * (high[2] - low[2]))
-    if count > MOST_FLOOR_POINTS:
-        raise InputError(f"a floor of {count / FLOOR_POINTS_PER_M2:.3g} square metres: are the clouds in metres?")
+    area_m2 = (high[0] - low[0]) * (high[2] - low[2])
+    if area_m2 * FLOOR_POINTS_PER_M2 > MOST_FLOOR_POINTS:
+        raise InputError(f"a floor of {area_m2:.3g} square metres: are the clouds in metres?")
+    count = int(area_m2 * FLOOR_POINTS_PER_M2)
     floor = rng.uniform(low, high, (count, 3))
     floor[:, 1] = rng.normal(0, FLOOR_NOISE_M, count)
     strays = rng.uniform(low, high, (STRAYS, 3))

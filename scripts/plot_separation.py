@@ -29,8 +29,8 @@ from dataset.points import read_cloud
 from reports.evaluation import read_evaluation
 from utils.errors import InputError, run_command
 from utils.figures import save_figure
-from utils.files import fault_of_file
-from utils.options import ArgumentParser, whole
+from utils.files import fault_of_file, fault_of_folder
+from utils.options import ArgumentParser, picture, whole
 from utils.spectrogram import stft
 
 RANGE_DB = 60.0
@@ -108,11 +108,13 @@ def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("folder", type=Path, help="ckpt/<run>, or one mixture below ckpt/<run>/visualization")
-    parser.add_argument("--output", type=Path, default=Path("separation.png"), help="picture to write")
+    parser.add_argument("--output", type=picture, default=Path("separation.png"), help="picture to write")
     parser.add_argument("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
     parser.add_argument("--stft_hop", type=whole(1), default=256, help="STFT hop in samples")
     options = parser.parse_args()
     folder = options.folder
+    if fault := fault_of_folder(folder):
+        raise InputError(f"{folder}: {fault}; expected a folder that an evaluation wrote")
     if (folder / "visualization").is_dir():
         folder = median_mixture(folder)
     figure = draw_separation(folder, options.stft_frame, options.stft_hop)

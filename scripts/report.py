@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from reports.comparison import write_comparison_page
 from reports.run_page import write_run_page
 from utils.errors import InputError, run_command
+from utils.files import real_path
 from utils.options import ArgumentParser
 
 
@@ -33,7 +34,7 @@ def main() -> None:
         "--output", type=Path, help="folder of a comparison (default: comparison, beside the first run)"
     )
     options = parser.parse_args()
-    if len({run.resolve() for run in options.runs}) < len(options.runs):
+    if len({real_path(run) for run in options.runs}) < len(options.runs):
         raise InputError("a run is named twice; a comparison needs different ones")
     if len(options.runs) == 1:
         if options.output:

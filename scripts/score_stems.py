@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.audio import read_window, recording_length
 from utils.errors import InputError, run_command
+from utils.files import fault_of_folder
 from utils.metrics import METRICS, Scores, score, units
 from utils.options import ArgumentParser, whole
 
@@ -33,6 +34,9 @@ LABELS = {"sdr_mixture": "mixture", **{name: metric.label for name, metric in ME
 
 def main() -> None:
     options = parse_arguments()
+    for folder in (options.stems, options.truth):
+        if fault := fault_of_folder(folder):
+            raise InputError(f"{folder}: {fault}; expected one with WAV files")
     truths = sorted(options.truth.glob("*.wav"))
     if not truths:
         raise InputError(f"{options.truth}: holds no WAV file of a source")

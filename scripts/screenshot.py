@@ -24,8 +24,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.errors import InputError, run_command
-from utils.files import replacing
-from utils.options import ArgumentParser, whole
+from utils.files import fault_of_file, replacing
+from utils.options import ArgumentParser, picture, whole
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -77,8 +77,8 @@ def wait(browser: Chrome, script: str, seconds: float = 20):
 
 def main() -> None:
     options = parse_arguments()
-    if not options.page.exists():
-        raise InputError(f"{options.page}: no such page")
+    if fault := fault_of_file(options.page):
+        raise InputError(f"{options.page}: cannot be read ({fault}); expected index.html of a page")
     browser = start_browser(options.width, options.height)
     try:
         set_size(browser, options.width, options.height)
@@ -104,7 +104,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("page", type=Path, help="index.html of a page")
     add("--row", type=whole(0), help="number of the mixture to open")
-    add("--output", type=Path, default=Path("page.jpg"), help="picture to write (default: page.jpg)")
+    add("--output", type=picture, default=Path("page.jpg"), help="picture to write (default: page.jpg)")
     add("--width", type=whole(200), default=1280, help="of the window, in pixels (default: 1280)")
     add("--height", type=whole(200), default=1000, help="of the window, in pixels (default: 1000)")
     return parser.parse_args()

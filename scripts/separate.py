@@ -40,6 +40,7 @@ from separation.scene_files import (
 from separation.separator import Cloud
 from separation.stems import write_stems
 from utils.errors import InputError, run_command
+from utils.files import real_path
 from utils.options import ArgumentParser, switch, whole
 from utils.progress import Progress, say
 from utils.seeding import generator
@@ -183,7 +184,7 @@ def choose_names(options: argparse.Namespace, count: int) -> list[str]:
 
 def name_of_cloud(path: Path) -> str:
     """The name of a cloud's file or folder; of a frame `cello/person_1/00012.ply` that of the instrument."""
-    place = path.resolve()
+    place = real_path(path)
     name = place.name if place.is_dir() else place.stem
     while NUMBERED.fullmatch(name) and place.parent.name:
         place = place.parent

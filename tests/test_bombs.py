@@ -6,15 +6,19 @@ import struct
 import time
 import tracemalloc
 
+import build_cache
 import numpy as np
 import pytest
+import soundfile
 
+from dataset import cache, fingerprint
 from dataset.captures import read_capture
 from dataset.cloud_files import MOST_GROWTH, SMALL_BYTES
 from dataset.meshes import read_off
 from separation.scene_files import CANDIDATES, read_candidates
 from utils.errors import InputError
 
+RATE_HZ = 11025
 SIZE = 8_000_000  # of a bomb, in bytes
 REPEAT = b"\xe0\xff\x00"  # LZF: 264 times the byte before
 
@@ -111,3 +115,28 @@ def test_candidates_that_are_no_archive_of_arrays(tmp_path):
     assert read_candidates(tmp_path, "", np.zeros((5, 3)), None) is None
     (tmp_path / CANDIDATES).write_bytes(b"\x93NUMPY")
     assert read_candidates(tmp_path, "", np.zeros((5, 3)), None) is None
+
+
+def test_hours_of_silence_take_no_room_in_a_cache(tmp_path, monkeypatch, capsys):
+    """By a smaller measure of what is small: two minutes in 3 KB."""
+    monkeypatch.setattr(cache, "SMALL_BYTES", 10**6)
+    path = str(tmp_path / "a.flac")
+    soundfile.write(path, np.zeros(120 * RATE_HZ, dtype=np.int16), RATE_HZ)
+    kept = cache.Cache(tmp_path / "cache")
+    assert kept.recording_length(path, RATE_HZ) == 120 * RATE_HZ
+    assert (kept.read_window(path, 100 * RATE_HZ, 99, RATE_HZ) == np.zeros(99)).all()
+    with pytest.raises(cache.NotKeptError, match="a.flac: not kept in .*: 0.0 MB of it hold 0.0 h, 5 MB"):
+        kept.keep_recording(path, RATE_HZ)
+    assert build_cache.Fill(kept, RATE_HZ)(path) is None and capsys.readouterr().out.count("\n") == 1
+    assert not [place for place in (tmp_path / "cache").rglob("*") if place.is_file()]
+    loud = str(tmp_path / "b.flac")
+    soundfile.write(loud, np.random.default_rng(0).uniform(-0.1, 0.1, 120 * RATE_HZ), RATE_HZ)
+    assert len(kept.keep_recording(loud, RATE_HZ)) == 120 * RATE_HZ
+
+
+def test_fingerprints_end_after_some_hours(monkeypatch):
+    """And yet all of a recording passes by, for what else is heard in it."""
+    monkeypatch.setattr(fingerprint, "MOST_COMPARED", 50)
+    blocks = iter(np.random.default_rng(0).standard_normal((40, RATE_HZ)).astype(np.float32))
+    values, loud = fingerprint.fingerprint(blocks, RATE_HZ)
+    assert len(values) == len(loud) == 49 and next(blocks, None) is None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 
 import plot_separation
 import pytest
+import screenshot
 from PIL import Image
 from test_reports import write_evaluation
 
@@ -50,3 +52,23 @@ def test_folders_that_hold_nothing(tmp_path):
         plot_separation.draw_separation(tmp_path, 1022, 256)
     with pytest.raises(InputError, match="metrics.json"):
         plot_separation.median_mixture(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.tmp", "-", "picture.txt"])
+@pytest.mark.parametrize("command", [plot_separation, screenshot])
+def test_names_that_tell_no_kind_of_picture(tmp_path, monkeypatch, command, name):
+    monkeypatch.setattr(sys, "argv", [command.__name__, str(tmp_path), "--output", name])
+    with pytest.raises(InputError, match="--output: expected a name that ends in .png, .jpg, .jpeg, not"):
+        command.main()
+
+
+@pytest.mark.parametrize("command", [plot_separation, screenshot])
+def test_what_is_drawn_is_there_and_of_the_right_kind(tmp_path, monkeypatch, command):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    reasons = {"gone": "no such", "pipe": "not a (regular file|folder)"}
+    reasons |= {"file": "a file, not a folder"} if command is plot_separation else {"": "a folder, not a file"}
+    for name, reason in reasons.items():
+        monkeypatch.setattr(sys, "argv", [command.__name__, str(tmp_path / name)])
+        with pytest.raises(InputError, match=f"{name}: .*{reason}"):
+            command.main()

@@ -9,7 +9,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from compare_curves import read_curve
 
+from arguments import parse_arguments
 from dataset.audio import open_recording
 from dataset.cache import Cache
 from dataset.captures import list_frames, read_capture
@@ -22,10 +24,14 @@ from dataset.labelled import LabelledClouds
 from dataset.meshes import read_off
 from dataset.points import read_cloud
 from reports.evaluation import read_evaluation
-from runs.folder import run_options
+from reports.page import writing_page
+from reports.table import read_rows
+from runs.folder import find_run, run_options
+from runs.lock import locked
+from runs.tensorboard_log import TensorBoardLog
 from utils import checkpoint
 from utils.errors import InputError
-from utils.files import fault_of_file, fault_of_folder, read_json
+from utils.files import fault_of_file, fault_of_folder, read_json, replacing
 
 TOO_LONG = "x" * 300
 
@@ -100,7 +106,7 @@ def read_row_of(path, lists):
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
 @pytest.mark.parametrize("name", [*READERS, *TEXTS])
 def test_every_opening_tells_the_reason(tmp_path, name, place):
-    if place is pipe and name in TEXTS:
+    if place is pipe and name in TEXTS and name != "a.pth":
         pytest.skip("lists may come through pipes")
     path = place(tmp_path / name)
     with pytest.raises(InputError) as error:
@@ -123,9 +129,11 @@ def folders(path):
     yield lambda: LabelledClouds(path, "train", voxel_size=1, rgbs_feature=False, augment=0, seed=0)
     yield lambda: run_options(path)
     yield lambda: read_evaluation(path)
+    yield lambda: read_rows([path])
+    yield lambda: read_curve(path)
 
 
-PLACES_OF_FOLDERS = {place: reason for place, reason in PLACES.items() if place not in (folder, pipe)}
+PLACES_OF_FOLDERS = {place: reason for place, reason in PLACES.items() if place is not folder}
 
 
 @pytest.mark.parametrize("place", PLACES_OF_FOLDERS, ids=lambda place: place.__name__)
@@ -134,12 +142,69 @@ def test_folders_tell_the_reason(tmp_path, place):
     for read in folders(path):
         with pytest.raises(InputError) as error:
             read()
-        reason = PLACES[place].replace("no such file", "no such folder")
+        reason = PLACES[place].replace("no such file", "no such folder").replace("regular file", "folder")
         assert str(error.value).startswith(f"{path}: {reason}")
+    if place is pipe:
+        return
     for read in (lambda: list_frames(str(path)), lambda: find_downloads([path], tmp_path / "out")):
         with pytest.raises(InputError) as error:
             read()
         assert str(error.value).startswith(f"{path}: {PLACES[place]}")
+
+
+def plain(path):
+    path.write_bytes(b"x")
+    return path
+
+
+IN_THE_WAY = {  # what stands where a folder should be -> the reason
+    plain: "a file, not a folder",
+    pipe: "not a folder",
+    link_to_nothing: "a link to nothing",
+    loop: "Too many levels of symbolic links",
+}
+
+
+@pytest.mark.parametrize("place", IN_THE_WAY, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("deeper", ["", "deeper"])
+def test_what_stands_in_a_folder_s_way_is_told(tmp_path, place, deeper):
+    """And is left as it is."""
+    path = place(tmp_path / "a")
+    kind = path.lstat().st_mode
+    folder = path / deeper
+
+    def page():
+        with writing_page(folder):
+            pass
+
+    def file():
+        with replacing(folder / "a.wav"):
+            pass
+
+    def lock():
+        with locked(folder):
+            pass
+
+    writers = [file, lock, lambda: TensorBoardLog(folder)]
+    for write in writers if place is link_to_nothing else [page, *writers]:  # a page goes where a link leads
+        with pytest.raises(InputError) as error:
+            write()
+        text = str(error.value)
+        assert "cannot be written" in text and IN_THE_WAY[place] in text and str(path) in text and "\n" not in text
+    assert path.lstat().st_mode == kind and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", [plain, pipe, link_to_nothing, loop], ids=lambda place: place.__name__)
+def test_a_run_to_evaluate_that_is_no_folder(tmp_path, place):
+    path = place(tmp_path / "a")
+    for ckpt, run in ((tmp_path, "a"), (path, "run")):
+        options = parse_arguments(["--mode", "eval", "--ckpt", str(ckpt), "--id", run])
+        if run == "a":
+            with pytest.raises(InputError, match=f"^{path}: {IN_THE_WAY[place]}; expected the folder of a run"):
+                find_run(options)
+        else:
+            with pytest.raises(InputError, match=IN_THE_WAY[place]), locked(find_run(options)):
+                pass
 
 
 @pytest.mark.parametrize("name", [*READERS, *TEXTS])
@@ -210,3 +275,15 @@ def test_devices_are_no_lists():
     for read in (parse_index, read_json):
         with pytest.raises(InputError, match="^/dev/zero: cannot be read .a device, not a file"):
             read("/dev/zero")
+
+
+def test_no_file_takes_the_place_of_a_pipe_or_device(tmp_path):
+    """As root, `--json /dev/null` would otherwise leave a file there, and nothing is lost for other users."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
+    before = {path.name: path.lstat() for path in tmp_path.iterdir()}
+    for path in [*tmp_path.iterdir(), Path("/dev/null")]:
+        with pytest.raises(InputError, match=f"^{path}: cannot be written .not a regular file."), replacing(path):
+            pass
+    assert {path.name: path.lstat() for path in tmp_path.iterdir()} == before

@@ -9,7 +9,7 @@ import pytest
 import score_stems
 import soundfile
 
-from utils.errors import run_command
+from utils.errors import InputError, run_command
 
 RATE = 22050
 
@@ -62,3 +62,12 @@ def test_silence_has_no_score(score):
 def test_what_does_not_fit_is_one_line(score, sources, stems, message):
     code, _, complaint = score(sources, stems)
     assert code == 2 and message in complaint and complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--stems", "--truth"])
+def test_files_in_the_place_of_folders(tmp_path, monkeypatch, option):
+    (tmp_path / "a.wav").write_bytes(b"x")
+    words = {"--stems": tmp_path, "--truth": tmp_path, "--mixture": tmp_path / "a.wav"} | {option: tmp_path / "a.wav"}
+    monkeypatch.setattr(sys, "argv", ["score_stems.py", *(str(word) for pair in words.items() for word in pair)])
+    with pytest.raises(InputError, match="a.wav: a file, not a folder"):
+        score_stems.main()

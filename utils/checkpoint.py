@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from utils.errors import InputError
-from utils.files import replacing, words_of
+from utils.files import fault_of_file, replacing, words_of
 from utils.host import to_host
 
 
@@ -41,6 +41,8 @@ def load(path: str | Path) -> dict:
         InputError: the file is missing, truncated, of another kind, or would run code to be read; or it is larger than
             this machine's memory, or pretends to be.
     """
+    if fault := fault_of_file(path):
+        raise InputError(f"{path}: cannot be read ({fault})")
     try:
         _refuse_compressed(path)
         with warnings.catch_warnings(action="ignore"):  # the error says it all

@@ -38,7 +38,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         return path.with_name(f"{_temporary_stem(path)}.{secrets.token_hex(8)}.tmp{path.suffix}")
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_what_is_no_file(path)
+        make_folder(path.parent)
         remove_leftovers_of(path)
         with making(draw) as temporary:
             try:
@@ -53,6 +54,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Raises OSError for devices, pipes and the like: root would put a file in the place of `/dev/null`."""
+    is_open_file = path.is_symlink() and os.readlink(path).startswith("/proc/")  # /dev/stdout, whatever it is
+    if is_open_file or path.exists() and (not path.is_file() and not path.is_dir()):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -95,6 +103,12 @@ def fault_of_folder(path: str | Path) -> str:
     return ""
 
 
+def check_run_folder(run: Path) -> None:
+    """Raises InputError, with the system's reason, for what is no folder, or none that can be listed."""
+    if fault := fault_of_folder(run):
+        raise InputError(f"{run}: {fault}; expected the folder of a run")
+
+
 def words_of(error: BaseException) -> str:
     """What went wrong with a file, in one line without its name."""
     if isinstance(error, FileNotFoundError):
@@ -103,12 +117,28 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, IsADirectoryError):
         return "a folder, not a file"
     if isinstance(error, NotADirectoryError):
-        return "a file, not a folder" if os.path.isfile(error.filename or "") else "no such file"
+        if os.path.isfile(error.filename or ""):
+            return "a file, not a folder"
+        return "not a folder" if os.path.exists(error.filename or "") else "no such file"
     if isinstance(error, MemoryError):
         return "there is too little memory to read it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those that hold it, where they are missing; raises OSError that tells what is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        place = next(place for place in (path, *path.parents) if is_there(place))
+        raise OSError(error.errno, f"{place}: {fault_of_folder(place)}", str(path)) from error
+
+
+def real_path(path: Path) -> Path:
+    """Where a path leads, as `Path.resolve` has it; a loop of links leads to one of these, and is no error yet."""
+    return Path(os.path.realpath(path))
 
 
 def is_there(path: Path) -> bool:

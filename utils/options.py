@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import NoReturn
 
 from utils.errors import InputError
 
 MOST_VALUES = 1000  # of an option that takes several
+PICTURES = (".png", ".jpg", ".jpeg")
 LONGEST_VALUE = 4096  # letters, as of a path
 
 
@@ -58,6 +60,13 @@ def real(low: float, high: float = float("inf"), exclusive: bool = False) -> Cal
         return value
 
     return parse
+
+
+def picture(text: str) -> Path:
+    """A type for argparse: a file for a picture, of a kind that its name tells."""
+    if Path(text).suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"expected a name that ends in {', '.join(PICTURES)}, not {text!r}")
+    return Path(text)
 
 
 def checked_values(parser: argparse.ArgumentParser, stored: object) -> dict:
