@@ -64,16 +64,14 @@ def plot_history(run: Path, history: dict[str, list[Row]]) -> None:
     best = best_row(history["val"])
     losses = {"training": ("train", "loss"), "validation": ("val", "loss")}
     _plot(run / "loss.png", [("loss", {name: _curve(history[part], of) for name, (part, of) in losses.items()})], best)
-    parts = []
-    for unit in dict.fromkeys(metric.unit for metric in METRICS.values()):
-        labels = {}
-        for metric in METRICS.values():
-            if metric.unit == unit:
-                labels[metric.name] = metric.label
-                if metric.of_mixture:
-                    labels[f"{metric.name}_mixture"] = f"{metric.label} of the mixture"
-        parts.append((unit, {label: _curve(history["val"], name) for name, label in labels.items()}))
-    _plot(run / "metrics.png", parts, best)
+    parts: dict[str, dict[str, tuple[list, list]]] = {}  # by what their axis says
+    for metric in METRICS.values():
+        axis = ", ".join(filter(None, (metric.unit, "" if metric.higher_is_better else "less is better")))
+        curves = parts.setdefault(axis, {})
+        curves[metric.label] = _curve(history["val"], metric.name)
+        if metric.of_mixture:
+            curves[f"{metric.label} of the mixture"] = _curve(history["val"], f"{metric.name}_mixture")
+    _plot(run / "metrics.png", list(parts.items()), best)
 
 
 def _curve(rows: list[Row], name: str) -> tuple[list[float], list[float]]:
@@ -83,14 +81,14 @@ def _curve(rows: list[Row], name: str) -> tuple[list[float], list[float]]:
 
 
 def _plot(path: Path, parts: list[tuple[str, dict[str, tuple[list, list]]]], best: Row | None) -> None:
-    figure = Figure(figsize=(6 * len(parts), 4), layout="constrained")
+    figure = Figure(figsize=(6, 1 + 3 * len(parts)), layout="constrained")
     for place, (unit, curves) in enumerate(parts, 1):
-        axes = figure.add_subplot(1, len(parts), place, xlabel="epoch", ylabel=unit)
+        axes = figure.add_subplot(len(parts), 1, place, xlabel="epoch", ylabel=unit)
         for label, (x, y) in curves.items():
             axes.plot(x, y, marker=".", label=label)
         if best is not None:
             axes.axvline(best["epoch"], color="gray", linestyle=":", label=f"best epoch: {best['epoch']}")
-        axes.legend()
+        axes.legend(fontsize="small")
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path, dpi=120)

@@ -18,6 +18,7 @@ from test_reports import write_evaluation
 from reports.comparison import write_comparison_page
 from reports.recording_page import write_recording_page
 from reports.run_page import write_run_page
+from utils.metrics import METRICS
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pages are not tested")
 pytestmark = pytest.mark.skipif(
@@ -234,16 +235,19 @@ def coloured_at_the_edges(browser):
 def test_all_columns_and_whole_clouds_at_any_width(sized, runs):
     load(sized, runs[0] / "report" / "index.html")
     assert whole_tables(sized)
-    labels = [cell.text for cell in sized.find_elements("css selector", "#scores th")]
-    assert labels[-1] == "SI-SDR"
-    right = "return document.querySelector('#scores th:last-child').getBoundingClientRect().right"
-    assert sized.execute_script(right) <= sized.execute_script("return document.documentElement.clientWidth")
+    cells = sized.find_elements("css selector", "#scores tbody tr:first-child td[data-label]")
+    assert [cell.get_attribute("data-label") for cell in cells] == [metric.label for metric in METRICS.values()]
+    width = sized.execute_script("return document.documentElement.clientWidth")
+    assert all(cell.is_displayed() and cell.rect["x"] + cell.rect["width"] <= width for cell in cells)
     open_row(sized, 0)
     wait(sized, DRAWN)
     assert whole_tables(sized)
     row = sized.find_element("css selector", "tr.row")
     values = row.find_elements("css selector", "td[data-label]")
-    assert len(values) == 6 and values[-1].rect["x"] + values[-1].rect["width"] <= row.rect["x"] + row.rect["width"] + 1
+    assert (
+        len(values) == len(METRICS) + 2
+        and values[-1].rect["x"] + values[-1].rect["width"] <= row.rect["x"] + row.rect["width"] + 1
+    )
     assert max(coloured_at_the_edges(sized)) == 0
     check_log(sized)
 

@@ -57,8 +57,10 @@ function fillScores() {
   if (!report.scores) return;
   const { columns, rows, notes } = report.scores;
   const head = make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, name)));
+  const cell = (value, n, signed) =>
+    make("td", { "data-label": columns[n + 1] }, signed ? difference(value) : shown(value));
   const body = rows.map(({ name, values, signed }) =>
-    make("tr", {}, make("td", {}, name), ...values.map((v) => make("td", {}, signed ? difference(v) : shown(v)))),
+    make("tr", {}, make("td", {}, name), ...values.map((value, n) => cell(value, n, signed))),
   );
   const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
   const section = document.getElementById("scores");
