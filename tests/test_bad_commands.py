@@ -98,7 +98,7 @@ LONG = "n" * 300
 PATHS = [
     ("id", LONG, f"{LONG}.*File name too long"),
     ("ckpt", LONG, f"{LONG}.*File name too long"),
-    ("ckpt", "list.csv", "list.csv/bad.*Not a directory"),
+    ("ckpt", "list.csv", "list.csv/bad.*list.csv: a file, not a folder"),
     ("list_train", "nowhere.csv", "nowhere.csv: cannot be read"),
     ("list_train", ".", ".: cannot be read .a folder, not a file"),
     ("list_train", LONG, f"{LONG}: cannot be read .File name too long"),

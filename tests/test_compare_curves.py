@@ -44,7 +44,7 @@ def test_other_epochs(tmp_path, monkeypatch, losses, expected):
 
 
 def test_no_run(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="b/history_latest.pth"):
+    with pytest.raises(InputError, match="b: no such folder; expected the folder of a run"):
         compare(monkeypatch, curve(tmp_path / "a", 0.5), str(tmp_path / "b"))
 
 

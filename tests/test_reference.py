@@ -68,7 +68,7 @@ def test_evaluation(name, engine):
             estimates = model.apply_masks(result.spectrum, masks)
             length = estimates.shape[-1]
             scores = score(case.sources[..., :length], estimates, case.mixture[..., :length])
-            means = [np.mean([getattr(s, m) for s in scores]) for m in ("sdr_mixture", "sdr", "sir", "sar")]
+            means = [np.mean([s[m] for s in scores]) for m in ("sdr_mixture", "sdr", "sir", "sar")]
             close(means, numbers[key + "sdrmix_sdr_sir_sar"])
 
 
