@@ -87,13 +87,13 @@ def separate_and_score(
         if conditioning:
             masks = torch.cat([masks, mask_of_absent(model, batch, result)])
         estimates = model.apply_masks(result.spectrum, masks)  # [N, B, L'], or [N + 1, B, L']
-        estimates, left = estimates[: len(result.masks)], estimates[-1]
+        estimates, left = estimates.split([len(result.masks), len(masks) - len(result.masks)])
         length = estimates.shape[-1]
         sources, mixture = batch.sources[..., :length], batch.mixture[..., :length]  # [N, B, L'], [B, L']
         losses.append((result.loss, len(batch)))
         scores = score(sources, estimates, mixture, options.bss_eval)
         if conditioning:
-            conditioning.add_mixtures(scores, sources, estimates, mixture, left)
+            conditioning.add_mixtures(scores, sources, estimates, mixture, left[0])
             draws = [mixture[n] for n in range(len(sources)) for mixture in batch.draws]  # [N * B]
             clouds = [(draw.row.frames_path, draw.frames) for draw in draws]
             features = result.vision_features.flatten(0, 1)  # [N * B, C]

@@ -207,7 +207,10 @@ def _keys(cells: Tensor, batch: Tensor, shape: Tensor) -> Tensor:
 
 
 def _along(cells: Tensor, shape: tuple[int, int, int], start: Tensor | None = None) -> Tensor:
-    """The same, with the shape known to the host: fewer operations. Without `start` what offsets add to a key."""
+    """Keys `[...]` as `_keys`, of a shape that the host knows, in fewer operations; `start` is the cloud of each cell.
+
+    Without `start` what lattice offsets `[..., 3]` add to a key.
+    """
     x, y, z = cells.unbind(-1)
     rows = x if start is None else torch.add(x, start, alpha=shape[0])
     return torch.add(z, torch.add(y, rows, alpha=shape[1]), alpha=shape[2])
