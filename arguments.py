@@ -12,10 +12,13 @@ import torch
 
 from models import CHANNELS_LAST, CRITERIA, FUSIONS, SOUND_NETS, VISION_NETS
 from models.backend import BACKENDS
+from models.mask_rules import MASK_RULES
 from models.separation_net import ACTIVATIONS, AMP, FRAME_POOLS
+from option_rules import check_options
 from utils.errors import InputError
 from utils.files import is_there, read_json
 from utils.metrics import BSS_EVAL
+from utils.optimizer import OPTIMIZERS, SCHEDULES
 from utils.options import ArgumentParser, checked_values, real, switch, whole
 from utils.precision import TF32
 from utils.progress import say
@@ -25,8 +28,8 @@ from utils.spectrogram import LOG_BINS
 MODEL_OPTIONS = [
     *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf", "instruments"),
     *("num_frames", "stride_frames", "frame_pool"),
-    *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq"),
-    *("loss", "weighted_loss"),
+    *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq", "log_bins"),
+    *("loss", "weighted_loss", "wave_loss"),
     *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
 ]
 
@@ -70,7 +73,7 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add(
         "--id",
         default="",
-        help="the beginning of the run's name; in evaluation of an existing one's, as much as tells it from others",
+        help="the beginning of the run's name; to evaluate, as much of an existing run's name as is unique",
     )
     add("--num_mix", type=whole(2, 1000), default=2, help="N, sources in a mixture")
     add("--arch_sound", default="unet7", choices=list(SOUND_NETS), help="sound net")
@@ -90,6 +93,14 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add("--weights_sound", default="", help="state dict to start the sound net from")
     add("--weights_vision", default="", help="state dict to start the vision net from")
     add("--weights_synthesizer", default="", help="state dict to start the fusion module from")
+    add("--init", default="", help="run or exported model to start all nets from: what fits is taken")
+    add(
+        "--freeze",
+        nargs="*",
+        default=[],
+        choices=["sound", "vision"],
+        help="nets that training leaves as they are, batch norm's statistics included",
+    )
     add("--num_channels", type=whole(1, 4096), default=32, help="C, channels of sound and vision features")
     add("--ngf", type=whole(1, 1024), default=64, help="channels of the outermost level of the U-Net")
     add("--num_frames", type=whole(1, 10_000), default=1, help="K, point-cloud frames of each source")
@@ -106,8 +117,15 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add("--binary_mask", type=switch, default=1, help="1: binary masks, 0: ratio masks")
     add("--mask_thres", type=real(0, 1), default=0.5, help="a binary mask is 1 above this")
     add("--loss", default="bce", choices=list(CRITERIA), help="bce for binary masks, l1 or l2 for ratio masks")
+    add(
+        "--wave_loss",
+        type=real(0),
+        default=0,
+        help="weight of a second loss beside the masks': the multi-resolution STFT distance of the waveforms",
+    )
     add("--weighted_loss", type=switch, default=0, help="weigh the loss by the mixture's log magnitude")
     add("--log_freq", type=switch, default=1, help="masks on a logarithmic frequency axis")
+    add("--log_bins", type=whole(2, 2**14), default=LOG_BINS, help="bins of that axis; 512 suit rates of 44.1 kHz")
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
@@ -120,7 +138,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         "--distinct",
         type=switch,
         default=1,
-        help="1: no two sources of a mixture are the same instrument; 0: they may be, and are reported apart",
+        help="1: no two sources of a mixture are the same instrument; 0: they may be, and are reported separately",
     )
     add("--audLen", type=whole(2, 2**27), default=65535, help="L, samples of a mixture")
     add("--audRate", type=whole(1, 384_000), default=11025, help="sampling rate in Hz")
@@ -139,7 +157,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
 def _add_run_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--mode", default="train", choices=["train", "eval"], help="train a new run, or evaluate one")
-    add("--seed", type=whole(0, 2**32 - 1), default=1234, help="of initial weights, mixtures and augmentations")
+    add("--seed", type=whole(0, 2**32 - 1), default=1234, help="seed of initial weights, mixtures and augmentations")
     add(
         "--device",
         default="auto",
@@ -160,13 +178,13 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     )
     add("--ckpt", default="./ckpt", help="folder that holds a folder for every run")
     add("--overwrite", type=switch, default=0, help="1: train into a folder that already holds a run")
-    add("--resume", type=switch, default=0, help="1: go on with the run where it stopped; begin it, if there is none")
+    add("--resume", type=switch, default=0, help="1: resume the run where it stopped; begin it if there is none")
     add("--save_iter", type=whole(0), default=0, help="iterations from one last.pth to the next; 0: ends of epochs")
     add(
         "--skip_bad_samples",
         type=whole(0),
         default=0,
-        help="unreadable files that are passed over and listed before a run stops",
+        help="unreadable files that are skipped and listed before a run stops",
     )
     add("--disp_iter", type=whole(1), default=20, help="iterations from one line of a log file to the next")
     add("--eval_epoch", type=whole(1), default=1, help="epochs from one evaluation to the next")
@@ -181,6 +199,13 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         type=switch,
         default=0,
         help="1: report in an evaluation how far it follows the clouds, and whether they are told apart",
+    )
+    add(
+        "--masks",
+        default="auto",
+        choices=["auto", *MASK_RULES],
+        help="what an evaluation multiplies the mixture by: masks cut at --mask_thres, as they are, or shares of the "
+        "sources and a residual that add up to 1; auto: binary for --binary_mask 1, else soft, as published",
     )
     add("--num_vis", type=whole(0), default=40, help="mixtures whose pictures and sounds are written")
     add("--tensorboard", type=switch, default=1, help="1: curves, sounds, pictures and clouds for TensorBoard")
@@ -203,7 +228,21 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         help="epochs after which all learning rates drop to a tenth; none: they stay",
     )
-    add("--optimizer", default="sgd", choices=["sgd", "adam"], help="SGD with momentum, as published, or Adam")
+    add(
+        "--schedule",
+        default="step",
+        choices=list(SCHEDULES),
+        help="of the learning rates: step, by --lr_steps; cosine, down to zero at the end of the last epoch",
+    )
+    add("--warmup", type=whole(0), default=0, help="batches in which the learning rates rise from zero")
+    add("--clip_grad", type=real(0), default=0, help="largest norm of all gradients together; 0: any")
+    add(
+        "--ema",
+        type=real(0, 0.99999),
+        default=0,
+        help="evaluate and keep a moving average of the weights, which forgets 1 - this at every step; 0: none",
+    )
+    add("--optimizer", default="sgd", choices=list(OPTIMIZERS), help="SGD with momentum, as published, or Adam")
     add("--beta1", type=real(0, 0.9999), default=0.9, help="momentum of SGD, beta1 of Adam")
     add("--weight_decay", type=real(0), default=1e-4, help="L2 regularisation")
     add("--augment", type=real(0, 10), default=1.0, help="strength of all point augmentations; 0: none")
@@ -238,7 +277,7 @@ def _add_cost_options(group: argparse._ArgumentGroup) -> None:
         "--deterministic",
         type=switch,
         default=0,
-        help="1: the same bits every time on one GPU model, at the cost of speed; a CPU gives them anyway",
+        help="1: the same bits every time on one GPU model, at some cost in speed; on a CPU this is always so",
     )
     add("--compile", type=switch, default=0, help="1: the U-Net through torch.compile")
     add(
@@ -256,67 +295,29 @@ def _add_cost_options(group: argparse._ArgumentGroup) -> None:
     add("--sync_bn", type=switch, default=0, help="1: batch norm over the batches of all devices, not of each")
 
 
-def check_options(options: argparse.Namespace) -> None:
-    """Refuses options that contradict each other.
-
-    Raises:
-        InputError: with the options' names and what to do.
-    """
-    if options.binary_mask and options.loss != "bce":
-        raise InputError(f"--binary_mask 1 is trained with --loss bce, not {options.loss}")
-    if not options.binary_mask and options.loss == "bce":
-        raise InputError("--loss bce needs --binary_mask 1; ratio masks are trained with --loss l1 or l2")
-    if options.loss == "bce" and options.output_activation not in ("sigmoid", "softmax"):
-        raise InputError(f"--loss bce needs masks in 0..1: not --output_activation {options.output_activation}")
-    if options.arch_vision == "label" and options.num_frames > 1:
-        raise InputError("--arch_vision label looks at no frames: leave --num_frames at 1")
-    if options.instruments and options.arch_vision != "label":
-        names = " ".join(options.instruments)
-        raise InputError(f"--instruments {names}: they are for --arch_vision label; clouds need no names")
-    if options.compile and options.grad_checkpoint:
-        raise InputError("--compile 1 and --grad_checkpoint 1 do not go together: what is recomputed is not compiled")
-    if options.amp == "fp16" and options.device == "mps":
-        raise InputError("--amp fp16 is for cuda and cpu; on mps use --amp bf16 or no")
-    if options.mode == "train" and options.batch_size_per_gpu < 2:
-        raise InputError("--batch_size_per_gpu 1: batch normalisation needs the clouds of two mixtures to train")
-    if options.stft_frame // 2 >= options.audLen:
-        raise InputError(f"--stft_frame {options.stft_frame} is too long for --audLen {options.audLen}")
-    if options.stft_hop > options.stft_frame // 2:
-        raise InputError(f"--stft_hop {options.stft_hop} is more than half of --stft_frame {options.stft_frame}")
-    multiple = 2 ** SOUND_NETS[options.arch_sound]
-    frames = options.audLen // options.stft_hop + 1
-    if frames % multiple:
-        fitting = max(multiple, round(frames / multiple) * multiple) * options.stft_hop - 1
-        raise InputError(
-            f"--audLen {options.audLen} makes {frames} spectrogram frames, {options.arch_sound} needs a multiple of "
-            f"{multiple}: try --audLen {fitting}"
-        )
-    bins = LOG_BINS if options.log_freq else options.stft_frame // 2 + 1
-    if bins % multiple:
-        raise InputError(
-            f"--stft_frame {options.stft_frame} makes {bins} frequency bins, {options.arch_sound} needs a multiple "
-            f"of {multiple}: use --log_freq 1 or another window"
-        )
-    if options.resume and options.overwrite:
-        raise InputError("--resume 1 resumes a run, --overwrite 1 starts it over: choose one")
-    if options.mode == "eval" and options.arch_vision == "label" and not options.instruments:
-        raise InputError("--arch_vision label: without config.json --instruments must name them as in training")
-    if options.mode == "eval" and not options.id:
-        raise InputError("--mode eval needs --id, the folder of the run below --ckpt")
-
-
-def run_called(path: Path) -> Path:
+def run_called(path: str | Path) -> Path:
     """The folder of this name, or the only one whose name begins with it; the path itself if there is none.
 
     Raises:
-        InputError: several folders' names begin so.
+        InputError: several folders have names that begin with it.
     """
+    path = Path(path)
     if os.path.lexists(path) or not path.name:
         return path
     found = sorted(other for other in path.parent.glob(f"{glob.escape(path.name)}*") if other.is_dir())
     if len(found) > 1:
-        raise InputError(f"{path}: {len(found)} runs' names begin so: {', '.join(other.name for other in found)}")
+        raise InputError(
+            f"{path}: {len(found)} runs have names that begin with this: {', '.join(r.name for r in found)}"
+        )
     return found[0] if found else path
+
+
+def run_argument(text: str) -> Path:
+    """A type for argparse: `run_called`, whose errors argparse would replace by one without their reason."""
+    try:
+        return run_called(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def take_model_options(options: argparse.Namespace) -> None:
@@ -341,7 +342,7 @@ def stored_options(config: Path, names: list[str]) -> dict:
     try:
         stored = checked_values(build_parser(), content.get("options"))
     except InputError as error:
-        raise InputError(f"{config}: no options of a run in it ({error}); restore it, or remove it") from error
+        raise InputError(f"{config}: does not hold a run's options ({error}); restore it, or remove it") from error
     return {name: value for name, value in stored.items() if name in names}
 
 

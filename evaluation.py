@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 
+from dataset.cache import Cache
 from dataset.collate import Batch, collate_frames
 from dataset.eval_list import describe
 from dataset.frames import draw_frames
 from dataset.index import read_index
 from dataset.loader import BatchLoader
 from dataset.music import SourceDraw
-from dataset.points import load_voxels
+from dataset.voxels import load_voxels
+from from_options import frames_of, voxels_of, window_of
 from models import SeparationNet
 from models.separation_net import Separation
 from runs.results import replacing_visuals
@@ -30,7 +32,18 @@ from utils.progress import Progress, say
 from utils.seeding import generator
 
 # What an evaluation's scores depend on, beside the model.
-EVALUATED_ON = ("list_val", "eval_list", "seed", "num_mix", "num_frames", "audLen", "distinct", "log_freq", "bss_eval")
+EVALUATED_ON = (
+    "list_val",
+    "eval_list",
+    "seed",
+    "num_mix",
+    "num_frames",
+    "audLen",
+    "distinct",
+    "log_freq",
+    "bss_eval",
+    "masks",
+)
 
 CLOUDS_OF_CLASS = 40  # of the training, that an instrument's mean feature is taken from
 
@@ -83,10 +96,10 @@ def separate_and_score(
     for batch in progress:
         batch = batch.to(device)
         result = model(batch.mixture, batch.clouds, batch.sources)
-        masks = result.masks
+        masks = model.linear_masks(result.masks, result.spectrum.shape[-2], options.masks)  # [N, B, F, T]
         if conditioning:
-            masks = torch.cat([masks, mask_of_absent(model, batch, result)])
-        estimates = model.apply_masks(result.spectrum, masks)  # [N, B, L'], or [N + 1, B, L']
+            masks = torch.cat([masks, linear_mask_of_absent(model, batch, result, options.masks)])
+        estimates = model.apply_linear_masks(result.spectrum, masks)  # [N, B, L'], or [N + 1, B, L']
         estimates, left = estimates.split([len(result.masks), len(masks) - len(result.masks)])
         length = estimates.shape[-1]
         sources, mixture = batch.sources[..., :length], batch.mixture[..., :length]  # [N, B, L'], [B, L']
@@ -101,7 +114,7 @@ def separate_and_score(
         views = None
         for b, draws in enumerate(batch.draws):
             index = batch.indices[b]
-            table.add({"index": index, **describe(draws, options.audLen, options.audRate)}, scores[b])
+            table.add({"index": index, **describe(draws, window_of(options))}, scores[b])
             if index < max(options.num_vis, num_logged):
                 name = folder_name(index, draws)
                 views = views or to_host(views_of(model, batch, result, estimates))
@@ -147,10 +160,11 @@ def joined_shares(
     return table, {name: shown[name] for name in logged}, conditioning
 
 
-def mask_of_absent(model: SeparationNet, batch: Batch, result: Separation) -> torch.Tensor:
-    """What the model separates for musicians who do not play in a batch's mixtures, `[1, B, 1, F', T]`."""
+def linear_mask_of_absent(model: SeparationNet, batch: Batch, result: Separation, rule: str) -> torch.Tensor:
+    """The mask of musicians who do not play in a batch's mixtures, beside those who do: `[1, B, F, T]`."""
     absent = model.look(batch.absent, len(batch))  # [1, B, C]
-    return model.fuse(torch.cat([result.vision_features, absent]), result.sound_features)[-1:]
+    masks = model.fuse(torch.cat([result.vision_features, absent]), result.sound_features)  # [N + 1, B, 1, F', T]
+    return model.linear_masks(masks, result.spectrum.shape[-2], rule)[-1:]
 
 
 @torch.no_grad()
@@ -162,6 +176,7 @@ def class_means(model: SeparationNet, options: argparse.Namespace) -> dict[str, 
     """
     model.eval()
     device, rng, by_instrument = next(model.parameters()).device, generator(options.seed), {}
+    read = Cache(options.cache).read_points
     for row in read_index(options.list_train):
         by_instrument.setdefault(row.instrument, {}).setdefault(row.frames_path, row)
     means = {}
@@ -169,9 +184,8 @@ def class_means(model: SeparationNet, options: argparse.Namespace) -> dict[str, 
         rows = [list(performers.values())[n % len(performers)] for n in range(CLOUDS_OF_CLASS)]
         clouds = []
         for row in rows:
-            frames = draw_frames(row.num_frames, options.num_frames, options.stride_frames, rng)
-            settings = (options.voxel_size, bool(options.rgbs_feature), None, rng)
-            clouds.append([load_voxels(row.frame_path(frame), *settings) for frame in frames])
+            frames = draw_frames(row.num_frames, frames_of(options), rng)
+            clouds.append([load_voxels(row.frame_path(frame), voxels_of(options), read=read) for frame in frames])
         voxels = tuple(part.to(device) for part in collate_frames([clouds]))
         means[instrument] = model.look(voxels, num_mixtures=len(rows))[0].mean(dim=0)
     return to_host(means)

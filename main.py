@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-import signal
+from utils.start import start_command
 
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+start_command(__name__)
 
 import argparse
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
 from arguments import SEPARATION_OPTIONS, choose_device, parse_arguments
-from dataset.eval_list import read_eval_list
 from dataset.index import read_index
 from dataset.loader import BatchLoader
-from dataset.music import MUSICMixDataset
 from dataset.points import read_cloud
 from dataset.skipped import Skipped
 from evaluation import EVALUATED_ON, evaluate
-from models import SeparationNet, build_separation_net, start_from_classifier
+from from_options import (
+    build_loader,
+    changed,
+    computing_of,
+    evaluated_list,
+    model_of,
+    run_name,
+    weights_of,
+)
+from models import SeparationNet, build_separation_net
 from models.backend import choose_engine, engine_name
 from reports.run_page import write_run_page
-from runs.folder import MAY_CHANGE, NETS, check_resumed, find_run, weights_of
+from runs.folder import (
+    MAY_CHANGE,
+    NETS,
+    best_weights,
+    check_resumed,
+    run_to_evaluate,
+    run_to_train,
+)
 from runs.lock import locked
 from runs.results import remove_results, write_config
 from runs.state import RunKeeper, RunState, best_epoch, finish_outputs, note_lists, read_last
 from runs.table import format_summary
-from runs.tensorboard_log import METRICS, TensorBoardLog
+from runs.tensorboard_log import CURVE_TAGS, TensorBoardLog
+from starting_weights import start
 from training import Trainer
 from utils.distributed import (
     LostProcessError,
@@ -48,16 +64,16 @@ from utils.distributed import (
     world_size,
 )
 from utils.errors import InputError, run_command
-from utils.files import is_there, remove_leftovers
+from utils.files import remove_leftovers
 from utils.launch import launch
-from utils.optimizer import set_learning_rates
-from utils.parallel import usable_cores
 from utils.precision import prepare_cublas
 from utils.progress import Progress, say
 from utils.seeding import seed_everything
 from utils.signals import Stopped, StopSignals
 
-SECONDS_FOR_OTHERS = 3.0  # in which the launcher ends a process, if another one has told what is wrong
+# What `python` runs this by; -P: no module of the current folder takes the place of an installed one.
+MYSELF = ["-P", "-m", f"{__package__}.main"] if __package__ else [__file__]
+SECONDS_FOR_OTHERS = 3.0  # in which the launcher ends a process if another one has said what is wrong
 
 
 def main() -> int | None:
@@ -80,12 +96,12 @@ def obey(stop: StopSignals) -> int | None:
     device = choose_device(options.device)
     if options.num_gpus > 1 and not is_launched():
         check_devices(options, device)
-        return launch(__file__, sys.argv[1:], options.num_gpus)
+        return launch([*MYSELF, *sys.argv[1:]], options.num_gpus)
     seed_everything(options.seed)
     if options.deterministic:
         prepare_cublas()
     with joined(device.type):
-        options.num_gpus = world_size()
+        options = changed(options, num_gpus=world_size())
         run = find_run(options)
         with locked(run) if is_main() else nullcontext():
             work = train if options.mode == "train" else evaluate_run
@@ -102,9 +118,45 @@ def check_devices(options: argparse.Namespace, device: torch.device) -> None:
     found = torch.cuda.device_count() if device.type == "cuda" else 0
     if options.num_gpus > found and options.device != "cpu":
         raise InputError(
-            f"--num_gpus {options.num_gpus}: PyTorch finds {found} here; --device cpu works with as many processes "
+            f"--num_gpus {options.num_gpus}: PyTorch finds {found} here; --device cpu runs that many processes "
             "on the CPU"
         )
+
+
+def find_run(options: argparse.Namespace) -> Path:
+    """The folder of the run to train or evaluate; raises InputError as `runs.folder.run_to_evaluate`."""
+    ckpt = Path(options.ckpt)
+    if options.mode == "eval":
+        return run_to_evaluate(ckpt, options.id, has_weights=all(weights_of(options).values()))
+    return run_to_train(ckpt, run_name(options), has_id=bool(options.id), resume=bool(options.resume))
+
+
+@dataclass
+class Training:
+    """A run in training: what it is made of, on its device.
+
+    skipped: the unreadable files that it has skipped. describe: writes its `config.json`.
+    """
+
+    options: argparse.Namespace
+    run: Path
+    device: torch.device
+    engine: str
+    train_loader: BatchLoader
+    val_loader: BatchLoader
+    skipped: Skipped
+    trainer: Trainer
+    keeper: RunKeeper
+    describe: Callable[[], None]
+
+    @property
+    def model(self) -> SeparationNet:
+        """What is evaluated: the model in training, or the moving average of its weights."""
+        return self.trainer.evaluated
+
+    @property
+    def state(self) -> RunState:
+        return self.keeper.state
 
 
 def train(options: argparse.Namespace, run: Path, device: torch.device, stop: StopSignals) -> None:
@@ -113,87 +165,153 @@ def train(options: argparse.Namespace, run: Path, device: torch.device, stop: St
     It is evaluated before the first epoch, after every `eval_epoch` and after the last. Several processes do all this
     in step; the first one writes the files.
     """
+    last = open_run(options, run)
+    if options.arch_vision == "label" and not options.instruments:
+        options = changed(options, instruments=sorted({row.instrument for row in read_index(options.list_train)}))
+    training = resume(last, options, run, device, stop) if last else begin(options, run, device, stop)
+    if training is None:
+        return
+    if not training.state.epoch:
+        remove_results(run)
+    announce(training)
+    training.describe()
+    folder = run / "tensorboard" if options.tensorboard and is_main() else None
+    try:
+        with TensorBoardLog(folder, first_step(training)) as log:
+            run_epochs(training, log)
+    except Stopped:
+        training.keeper.save()
+        say(f"{run}: saved in epoch {training.state.epoch}; the same command with --resume 1 resumes it")
+        wait_for_all()  # a process that ends makes the launcher end the others, which may be saving
+        raise
+    finally:
+        if training.skipped.files:
+            say(training.skipped.report())
+
+
+def open_run(options: argparse.Namespace, run: Path) -> dict | None:
+    """The content of the run's `last.pth` to resume from; None for a new run. Removes half-written files.
+
+    Raises:
+        InputError: as `runs.state.read_last`.
+    """
     resume = bool(options.resume) or any(everyones(is_restart()))
     last = read_last(run, resume, bool(options.overwrite) and not resume)
     wait_for_all()  # before the first of them writes to the folder
     prepare(run)
-    if options.arch_vision == "label" and not options.instruments:
-        options.instruments = sorted({row.instrument for row in read_index(options.list_train)})
-    state = RunState()
-    if last:
-        check_resumed(last, options)
-        finish_outputs(run)
-        if is_main() and (run / "metrics.json").exists():
-            write_page(run)
-        state = RunState(**last["state"])
-        if state.epoch > options.num_epoch:
-            say(f"{run}: finished, epoch {state.epoch - 1} of {options.num_epoch}; a higher --num_epoch resumes it")
-            return
+    return last
+
+
+def begin(options: argparse.Namespace, run: Path, device: torch.device, stop: StopSignals) -> Training:
+    """A run with new weights, or those that the options name."""
+    say(f"{run}: a new run begins")
+    training = build(options, run, device, RunState(), stop, is_new=True)
+    training.keeper.save()
+    return training
+
+
+def resume(
+    last: dict, options: argparse.Namespace, run: Path, device: torch.device, stop: StopSignals
+) -> Training | None:
+    """The run as its `last.pth` holds it; None if it is finished.
+
+    Raises:
+        InputError: it was begun with other options, or the file is damaged.
+    """
+    check_resumed(last, vars(options))
+    finish_outputs(run)
+    if is_main() and (run / "metrics.json").exists():
+        write_page(run)
+    state = RunState(**last["state"])
+    if state.epoch > options.num_epoch:
+        say(f"{run}: finished, epoch {state.epoch - 1} of {options.num_epoch}; a higher --num_epoch resumes it")
+        return None
+    training = build(options, run, device, state, stop, is_new=False)
+    training.keeper.restore(last)
+    say(f"resumes epoch {state.epoch} after {state.iteration} of its iterations")
+    return training
+
+
+def build(
+    options: argparse.Namespace,
+    run: Path,
+    device: torch.device,
+    state: RunState,
+    stop: StopSignals,
+    is_new: bool,
+) -> Training:
+    """Everything that trains a run; a new one starts from the weights that the options name."""
     skipped = Skipped(options.skip_bad_samples, state.skipped)
-    train_loader = build_loader(options, training=True, device=device, skipped=skipped, stop=stop)
-    val_loader = build_loader(options, training=False, device=device, skipped=skipped, stop=stop)
-    state.set_batch_size(train_loader.sampler.round_size)
-    note_lists(state, options)
-    engine = choose_engine(from_main(engine_name(choose_engine(options.sparse_backend, device))), device)
-    model = build_separation_net(options if last is None else without_weights(options), engine, device)
-    if last is None:
-        say(f"{run}: a new run begins")
-        start_vision(model, options)
+    loaders = [build_loader(options, training, device, skipped, stop) for training in (True, False)]
+    state.set_batch_size(loaders[0].sampler.round_size)
+    note_lists(state, list_train=options.list_train, **evaluated_list(options))
+    engine = common_engine(options, device)
+    weights = weights_of(options) if is_new else {}
+    model = build_separation_net(model_of(options), weights, computing_of(options), engine, device)
+    if is_new:
+        start(model, options)
     trainer = Trainer(model, options)
-    nets = {net: getattr(model, net) for net in NETS}
-    keeper = RunKeeper(run, vars(options), state, nets, trainer.optimizer, trainer.scaler)
-    say(f"run {run}, {describe_devices(device)}, {sum(p.numel() for p in model.parameters()):,} parameters")
-    say(f"{len(train_loader)} iterations an epoch, {val_loader.sampler.length} validation mixtures")
+    nets = {net: getattr(trainer.model, net) for net in NETS}
+    keeper = RunKeeper(run, vars(options), state, nets, trainer.optimizer, trainer.scaler, trainer.average)
+    describe = partial(write_config, run, vars(options), device, sparse_engine=engine_name(engine))
+    return Training(options, run, device, engine_name(engine), *loaders, skipped, trainer, keeper, describe)
+
+
+def announce(training: Training) -> None:
+    """Says what is trained, on what."""
+    options, parameters = training.options, sum(p.numel() for p in training.model.parameters())
+    say(f"run {training.run}, {describe_devices(training.device)}, {parameters:,} parameters")
+    say(f"{len(training.train_loader)} iterations an epoch, {training.val_loader.sampler.length} validation mixtures")
     span = (options.num_frames - 1) * options.stride_frames / options.frameRate
     say(f"{options.num_frames} point-cloud frame(s) of each source, {span:.2f} s from first to last")
-    say(f"sparse engine: {engine_name(engine)}")
-    if last:
-        keeper.restore(last)
-        say(f"goes on with epoch {state.epoch}, after {state.iteration} of its iterations")
-    else:
-        keeper.save()
-    if not state.epoch:
-        remove_results(run)
-    describe = partial(write_config, run, options, device, sparse_engine=engine_name(engine))
-    describe()
+    say(f"sparse engine: {training.engine}")
 
-    first_step = max((state.epoch - 1) * len(train_loader) + state.iteration, state.epoch)
-    try:
-        with TensorBoardLog(run / "tensorboard" if options.tensorboard and is_main() else None, first_step) as log:
-            decisive = {name: value for name, value in vars(options).items() if name not in MAY_CHANGE}
-            log.add_options(decisive, METRICS)
-            epochs = range(options.num_epoch + 1)
-            for epoch in Progress(epochs[state.epoch :], "training", options.disp_iter):
-                summary = None
-                if epoch:
-                    set_learning_rates(trainer.optimizer, options.lr_steps, epoch)
-                    trainer.train_epoch(train_loader, keeper, log)
-                    keeper.save()  # the evaluation may take long
-                if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
-                    summary, shown = evaluate(model, val_loader, run, options, epoch=epoch)
-                    say(f"epoch {epoch}\n{format_summary(summary)}")
-                state.finish_epoch(summary)
-                if summary:
-                    log.add_evaluation(epoch, summary, shown, read_cloud)
-                    log.add_scores(epoch, "best", state.best_scores())
-                keeper.save()
-                if is_main() and not (run / "config.json").exists():
-                    say(f"{run}: the folder was emptied while the run was trained; what it needs is written again")
-                    describe()
-                if summary and is_main():
-                    write_page(run)
-    except Stopped:
-        keeper.save()
-        say(f"{run}: saved in epoch {state.epoch}; the same command with --resume 1 goes on from there")
-        wait_for_all()  # a process that ends makes the launcher end the others, which may be saving
-        raise
-    finally:
-        if skipped.files:
-            say(skipped.report())
+
+def first_step(training: Training) -> int:
+    """The step of TensorBoard's log from which this process writes it."""
+    state = training.state
+    return max((state.epoch - 1) * len(training.train_loader) + state.iteration, state.epoch)
+
+
+def run_epochs(training: Training, log: TensorBoardLog) -> None:
+    """Trains and evaluates from the epoch in progress to the last."""
+    options, state = training.options, training.state
+    log.add_options({name: value for name, value in vars(options).items() if name not in MAY_CHANGE}, CURVE_TAGS)
+    epochs = range(options.num_epoch + 1)
+    for epoch in Progress(epochs[state.epoch :], "training", options.disp_iter):
+        if epoch:
+            training.trainer.train_epoch(training.train_loader, training.keeper, log)
+            training.keeper.save()  # the evaluation may take long
+        if epoch % options.eval_epoch == 0 or epoch == options.num_epoch:
+            evaluate_epoch(training, log)
+        else:
+            state.finish_epoch(None)
+            save(training)
+
+
+def evaluate_epoch(training: Training, log: TensorBoardLog) -> None:
+    """Evaluates the model, saves the run with its scores, and shows them."""
+    run, state, epoch = training.run, training.state, training.state.epoch
+    summary, shown = evaluate(training.model, training.val_loader, run, training.options, epoch=epoch)
+    say(f"epoch {epoch}\n{format_summary(summary)}")
+    state.finish_epoch(summary)
+    log.add_evaluation(epoch, summary, shown, read_cloud)
+    log.add_scores(epoch, "best", state.best_scores())
+    save(training)
+    if is_main():
+        write_page(run)
+
+
+def save(training: Training) -> None:
+    """Saves the run between epochs, and its configuration again where someone has removed it."""
+    training.keeper.save()
+    if is_main() and not (training.run / "config.json").exists():
+        say(f"{training.run}: the folder was emptied during training; its files are being written again")
+        training.describe()
 
 
 def write_page(run: Path) -> None:
-    """Writes the page of a run in training, which goes on without one if that fails."""
+    """Writes the page of a run in training, which continues without one if that fails."""
     try:
         write_run_page(run)
     except InputError as error:
@@ -205,6 +323,13 @@ def describe_devices(device: torch.device) -> str:
     return f"{world_size()} processes on {device}" if world_size() > 1 else str(device)
 
 
+def common_engine(options: argparse.Namespace, device: torch.device) -> ModuleType:
+    """The sparse engine of `--sparse_backend`; the first process chooses for all. A race decides nothing that must be
+    the same next time."""
+    name = "builtin" if options.deterministic and options.sparse_backend == "auto" else options.sparse_backend
+    return choose_engine(from_main(engine_name(choose_engine(name, device))), device)
+
+
 @main_only
 def prepare(run: Path) -> None:
     """Removes what an earlier process left half-written."""
@@ -212,18 +337,18 @@ def prepare(run: Path) -> None:
 
 
 def evaluate_run(options: argparse.Namespace, run: Path, device: torch.device, stop: StopSignals) -> None:
-    """Evaluates the best weights of `ckpt/<id>/` on the list `list_val`."""
+    """Evaluates the best weights of `ckpt/<id>/`, or those that the options name, on the list `list_val`."""
     prepare(run)
     finish_outputs(run)
     wait_for_all()  # for the weights to be there
-    weights = {name: getattr(options, name) or path for name, path in weights_of(run).items()}
-    vars(options).update(weights)
-    engine = choose_engine(from_main(engine_name(choose_engine(options.sparse_backend, device))), device)
+    best = best_weights(run)
+    weights = {net: path or best[net] for net, path in weights_of(options).items()}
+    engine = common_engine(options, device)
     say(f"sparse engine: {engine_name(engine)}")
-    model = build_separation_net(options, engine, device)
+    model = build_separation_net(model_of(options), weights, computing_of(options), engine, device)
     skipped = Skipped(options.skip_bad_samples)
     loader = build_loader(options, training=False, device=device, skipped=skipped, stop=stop)
-    epoch = best_epoch(run) if weights == weights_of(run) else 0
+    epoch = best_epoch(run) if weights == best else 0
     summary, shown = evaluate(model, loader, run, options, weights=list(weights.values()))
     if not is_main():
         return
@@ -234,70 +359,6 @@ def evaluate_run(options: argparse.Namespace, run: Path, device: torch.device, s
     with TensorBoardLog(run / "tensorboard" / "eval" if options.tensorboard else None) as log:
         log.add_options({name: getattr(options, name) for name in (*SEPARATION_OPTIONS, *EVALUATED_ON)})
         log.add_evaluation(epoch, summary, shown, read_cloud)
-
-
-def build_loader(
-    options: argparse.Namespace, training: bool, device: torch.device, skipped: Skipped, stop: StopSignals
-) -> BatchLoader:
-    """The mixtures of the training or the validation list, or this process's share of them."""
-    rows, listed = [], None
-    if options.eval_list and not training:
-        sizes = {name: getattr(options, name) for name in ("num_mix", "num_frames")}
-        listed = read_eval_list(options.eval_list, **sizes, aud_len=options.audLen, aud_rate=options.audRate)
-    else:
-        rows = read_index(options.list_train if training else options.list_val)
-    count = len(rows) * options.dup_trainset if training else len(listed or rows)
-    if not training and options.num_val >= 0:
-        count = min(count, options.num_val)
-    if not count:
-        raise InputError("--num_val 0: there is nothing to evaluate; use -1 for the whole list")
-    dataset = MUSICMixDataset(
-        rows,
-        training=training,
-        num_samples=count,
-        seed=options.seed,
-        num_mix=options.num_mix,
-        num_frames=options.num_frames,
-        stride_frames=options.stride_frames,
-        aud_len=options.audLen,
-        aud_rate=options.audRate,
-        voxel_size=options.voxel_size,
-        rgbs_feature=bool(options.rgbs_feature),
-        augment=options.augment,
-        cache=options.cache,
-        listed=listed,
-        instruments=options.instruments,
-        distinct=bool(options.distinct),
-        with_absent=bool(options.conditioning_report) and not training,
-    )
-    return BatchLoader(
-        dataset,
-        batch_size=options.batch_size_per_gpu,
-        seed=options.seed,
-        shuffle=training,
-        period=len(rows),
-        workers=min(options.workers, usable_cores()),
-        pin_memory=device.type == "cuda",
-        smallest=2 if training else 1,  # clouds of a source and frame, which batch normalisation sees together
-        skipped=skipped,
-        check=stop.check,
-    )
-
-
-def without_weights(options: argparse.Namespace) -> argparse.Namespace:
-    """The options for resuming, without weights_*: last.pth has them."""
-    return argparse.Namespace(**{**vars(options), **{f"weights_{net}": "" for net in NETS}})
-
-
-def start_vision(model: SeparationNet, options: argparse.Namespace) -> None:
-    """Starts the vision trunk, where there is one, from the pretrained classifier, unless weights were given."""
-    if options.weights_vision or options.arch_vision == "label":
-        return
-    if is_there(Path(options.pretrained_vision)):
-        start_from_classifier(model.vision, options.pretrained_vision)
-        say(f"vision trunk starts from {options.pretrained_vision}")
-    else:
-        say(f"no {options.pretrained_vision}: the vision trunk starts from random weights and learns far more slowly")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Recordings: any file of sound -> windows at one rate, decoding only what the window needs."""
+"""Recordings: any sound file -> windows at one sampling rate, decoding only what the window needs."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Recording:
 
     @property
     def num_samples(self) -> int:
-        """Samples of the file itself: as many as decoding all of it gives."""
+        """Samples of the file itself, exactly as many as decoding all of it gives."""
         return self._decoder.num_samples
 
     @property
     def lost(self) -> int:
-        """Packets of the file that could not be decoded and are left out, as far as it was read."""
+        """How many packets could not be decoded and were left out, in the part that has been read so far."""
         return self._decoder.lost
 
     def length_at(self, rate_hz: int) -> int:
-        """Samples of the recording at `rate_hz`; raises InputError: it is too short for one."""
+        """Samples of the recording at `rate_hz`; raises InputError if it is too short for one sample."""
         if 2 * self.num_samples * rate_hz < self.rate_hz:
             raise too_short(self.path, rate_hz)
         return math.ceil(self.num_samples * rate_hz / self.rate_hz)
@@ -76,10 +76,10 @@ class Recording:
         return waves
 
     def _read_resampled(self, start: int, length: int, rate_hz: int, mono: bool) -> np.ndarray:
-        """The window of a recording that does not end before it.
+        """A window that does not reach beyond the end of the recording.
 
-        Output sample i lies at `i * down / up` samples of the file. Decoding starts at a multiple of `down`, an output
-        sample that falls on a sample of the file, so that the window has the whole recording's phase.
+        Output sample i lies at sample `i * down / up` of the file. Decoding starts at a multiple of `down`, where an
+        output sample coincides with a sample of the file, so that the window has the same phase as the whole recording.
         """
         if self.rate_hz == rate_hz:
             return self._decode(start, start + length, mono)
@@ -144,12 +144,14 @@ def read_window(path: str, start: int, length: int, rate_hz: int) -> np.ndarray:
 
 
 def too_short(path: str, rate_hz: int) -> InputError:
-    """The error of a recording that resampling leaves nothing of."""
+    """The error for a recording so short that no sample is left after resampling."""
     return InputError(f"{path}: too short for one sample at {rate_hz} Hz")
 
 
 def cut_window(wave: np.ndarray, start: int, length: int) -> np.ndarray:
-    """A copy of samples `start .. start + length` of a whole recording `[..., L]`, which starts over at its end."""
+    """A copy of samples `start .. start + length` of a whole recording `[..., L]`, which is repeated from its
+    beginning.
+    """
     if start + length <= wave.shape[-1]:
         return wave[..., start : start + length].copy()
     return wave[..., np.arange(start, start + length) % wave.shape[-1]]

@@ -1,4 +1,4 @@
-"""Recordings, clouds and meshes decoded once: a folder of memory-mapped arrays in front of the files themselves."""
+"""Recordings, clouds and meshes, decoded once and kept as memory-mapped arrays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BLOCK = 2**20  # samples decoded at a time: memory does not grow with the record
 
 
 class NotKeptError(InputError):
-    """A recording that is read from its own file, since an entry would be absurdly larger."""
+    """A recording that is not kept, because its entry would be absurdly larger than the file."""
 
 
 class Cache:
@@ -90,17 +90,17 @@ class Cache:
         return self._entry("meshes", path, _write_surface, main="xyz")["xyz"]
 
     def keep_recording(self, path: str, rate_hz: int) -> np.ndarray:
-        """The whole of a recording from its entry, which is made if there is none; needs a folder.
+        """The whole recording from its entry, which is made if it is missing; needs a folder.
 
         Raises:
-            NotKeptError: it decodes to absurdly more than its file, and gets no entry.
+            NotKeptError: it would decode to absurdly more than its file, so it gets no entry.
             InputError: as `dataset.audio.read_window`, WriteError.
         """
         write = partial(_write_recording, rate_hz=rate_hz)
         return self._entry(f"audio-{rate_hz}", path, write, main="wave")["wave"]
 
     def _entry(self, kind: str, path: str, write: Callable[[BinaryIO, str], None], main: str) -> dict[str, np.ndarray]:
-        """The arrays of a source, `main` and others, mapped; `write` fills the file of an entry that is missing."""
+        """The mapped arrays of a source, `main` and others; `write` makes the entry if it is missing."""
         try:
             source = os.stat(path)
         except OSError as error:
@@ -115,7 +115,7 @@ class Cache:
 
 
 def _made(target: Path, path: str, write: Callable[[BinaryIO, str], None]) -> dict[str, np.ndarray]:
-    """Writes an entry and removes those of the same source that it replaces."""
+    """Writes an entry and removes the older entries of the same source."""
     try:
         with replacing(target) as temporary:
             with open(temporary, "wb") as file:

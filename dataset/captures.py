@@ -1,4 +1,4 @@
-"""What a user captured, in any usual format, unit and direction of up -> points in metres, Y up."""
+"""A user's point cloud, in any usual format, unit and orientation -> points in metres, Y up."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from dataset.cloud_files import read_pcd
 from dataset.colours import full_scale, scale_note, to_unit
-from dataset.frames import draw_frames, frames_needed
+from dataset.frames import draw_frames
 from dataset.points import RawCloud, read_ply
+from dataset.settings import FrameSettings
 from dataset.text_clouds import read_text
 from utils.errors import InputError
 from utils.files import fault_of_file, fault_of_folder
@@ -28,13 +29,13 @@ UP_AXES = {  # the axis of a file that points up -> the rotation that turns it t
     "-x": np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
 }
 UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254}
-HEIGHTS_M = (0.5, 3.0)  # of a musician with an instrument, sitting or standing
-LIKELY_M = (1.0, 2.3)  # of nearly all of them
-FAR_M = 1000.0  # from the origin: coordinates of a map, moved near it before they lose digits
-FARTHEST = 1e30  # of any unit: no number of a place
+HEIGHTS_M = (0.5, 3.0)  # heights of a musician with an instrument, sitting or standing
+LIKELY_M = (1.0, 2.3)  # the heights of nearly all of them
+FAR_M = 1000.0  # points beyond this are coordinates of a map, and moved near the origin before they lose digits
+FARTHEST = 1e30  # of any unit: larger numbers are not coordinates
 UPSIDE_DOWN = 0.025  # how much more of the voxels the highest slice holds than the lowest: feet and floors are more
-SLICE, LAYERS = 0.12, 60  # of the height; voxels one over another
-FEW_VOXELS = 500  # that say nothing
+SLICE, LAYERS = 0.12, 60  # share of the height that a slice has; layers of voxels over the height
+FEW_VOXELS = 500  # too few to judge by
 COARSE_M = 0.005  # steps of a file's own floats that are told
 
 
@@ -42,10 +43,10 @@ COARSE_M = 0.005  # steps of a file's own floats that are told
 class Capture:
     """A cloud in metres, Y up.
 
-    xyz: `[P, 3]` float32. rgb: `[P, 3]` float32 in 0..1, or None. unit: the file's own, of `UNITS_M`; metres if none
-    makes the height a musician's. height_m: of all but the highest and the lowest hundredth of the points. shift_m:
-    `[3]`, what was taken off the file's coordinates (in metres, Y up), or None. notes: what was taken where a file may
-    be read in several ways, a sentence each.
+    xyz: `[P, 3]` float32. rgb: `[P, 3]` float32 in 0..1, or None. unit: the file's own, of `UNITS_M`; metres if no unit
+    gives a musician's height. height_m: without the highest and the lowest hundredth of the points. shift_m: `[3]`,
+    what was subtracted from the file's coordinates (in metres, Y up), or None. notes: what was assumed where a file may
+    be read in several ways, one sentence each.
     """
 
     xyz: np.ndarray
@@ -57,7 +58,7 @@ class Capture:
 
     @property
     def is_plausible(self) -> bool:
-        """Whether the height is a musician's; if not, perhaps another axis points up."""
+        """Whether the height is plausible for a musician; if not, perhaps another axis points up."""
         return HEIGHTS_M[0] <= self.height_m <= HEIGHTS_M[1]
 
 
@@ -122,10 +123,11 @@ def looks_upside_down(xyz: np.ndarray) -> bool:
 
 
 def choose_unit(height: float, is_scene: bool = False) -> str:
-    """The unit, of `UNITS_M`, of a capture that is so high.
+    """The unit, of `UNITS_M`, of a capture of this height.
 
-    The first of metres, centimetres, millimetres, feet and inches that makes it as high as nearly all musicians; else
-    the first that makes it as high as any; else metres. Scenes so high in metres as halls are never taken as feet.
+    It is the first of metres, centimetres, millimetres, feet and inches that gives the height of nearly all musicians;
+    else the first that gives the height of any; else metres. A scene as high as a hall in metres is never taken to be
+    in feet.
     """
     for low, high in (LIKELY_M, HEIGHTS_M):
         fitting = [unit for unit, metres in UNITS_M.items() if low <= height * metres <= high]
@@ -137,7 +139,7 @@ def choose_unit(height: float, is_scene: bool = False) -> str:
 
 
 def _unit_note(height: float, unit: str) -> str:
-    """The unit that was taken and the others that may be meant; '' for a musician in metres."""
+    """A sentence that names the unit assumed and the other possible ones; empty for a musician in metres."""
     metres = height * UNITS_M[unit]
     others = [
         f"{height * other:.2f} m in {name}"
@@ -153,7 +155,7 @@ def _unit_note(height: float, unit: str) -> str:
 
 
 def _near_origin(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Points `[P, 3]` as float32, and what was taken off them if they were far: their middle, and the lowest y."""
+    """Points `[P, 3]` as float32, and what was subtracted if they were far away: their middle, and the lowest y."""
     if abs(xyz).max() <= FAR_M:
         return xyz.astype(np.float32), None
     x, _, z = np.median(xyz, axis=0)
@@ -187,21 +189,20 @@ def list_frames(path: str) -> list[str]:
     return [os.path.join(path, name) for name in names]
 
 
-def choose_frames(paths: list[str], num_frames: int, stride_frames: int, rng: np.random.Generator) -> list[str]:
+def choose_frames(paths: list[str], frames: FrameSettings, rng: np.random.Generator) -> list[str]:
     """K of the frames, drawn as an evaluation draws them; a single one is taken K times.
 
     Raises:
         InputError: fewer frames than K with this stride need.
     """
     if len(paths) == 1:
-        return paths * num_frames
-    needed = frames_needed(num_frames, stride_frames)
-    if len(paths) < needed:
+        return paths * frames.count
+    if len(paths) < frames.needed:
         raise InputError(
-            f"{os.path.dirname(paths[0])}: {len(paths)} frames, but --num_frames {num_frames} --stride_frames "
-            f"{stride_frames} needs {needed}"
+            f"{os.path.dirname(paths[0])}: {len(paths)} frames, but --num_frames {frames.count} --stride_frames "
+            f"{frames.stride} needs {frames.needed}"
         )
-    return [paths[frame] for frame in draw_frames(len(paths), num_frames, stride_frames, rng)]
+    return [paths[frame] for frame in draw_frames(len(paths), frames, rng)]
 
 
 def _is_cloud(name: str) -> bool:
@@ -209,7 +210,7 @@ def _is_cloud(name: str) -> bool:
 
 
 def _unit_colours(rgb: np.ndarray | None, is_text: bool) -> tuple[np.ndarray | None, str]:
-    """Colours in 0..1, and what was taken if it is not as usual: in text whole numbers are."""
+    """Colours in 0..1, and a note if their scale is unusual; in text files whole numbers are usual."""
     if rgb is None:
         return None, ""
     scale = full_scale(rgb)

@@ -1,4 +1,4 @@
-"""Everything that index files name, read once: what is wrong with a data set before anything is trained on it."""
+"""Checks of everything that index files name, before anything is trained on it; every file is read once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from dataset.captures import HEIGHTS_M, height_of
 from dataset.check_recordings import CheckedRecording, alike_recordings, check_recording
 from dataset.colours import full_scale, scale_note
 from dataset.findings import ERRORS, WARNINGS, Finding, reason_of
-from dataset.frames import frames_needed
 from dataset.index import IndexRow, parse_index
 from dataset.ply import vertex_fields
-from dataset.points import read_points, voxelise
+from dataset.points import read_points
+from dataset.settings import FrameSettings
+from dataset.voxels import voxelise
 from utils.errors import InputError
 from utils.files import words_of
 from utils.parallel import mapper
@@ -29,7 +30,7 @@ SAMPLED_FRAMES = 5  # read of each performer with clouds `sampled`
 
 @dataclass(frozen=True)
 class Needs:
-    """What the data are for: the options of the same names in `arguments.py`.
+    """What the data will be used for: the options of the same names in `arguments.py`.
 
     clouds: `all` frames are read, or `sampled`: 5 of each performer, or `none`.
     """
@@ -45,7 +46,7 @@ class Needs:
 
 @dataclass
 class ListSummary:
-    """Sizes of one index file. instruments: rows of each. problems: findings of each kind that it leads to."""
+    """Sizes of one index file. instruments: rows of each. problems: findings of each kind in the files it names."""
 
     path: str
     rows: int
@@ -60,7 +61,7 @@ def check_data(lists: dict[str, str | Path], needs: Needs, workers: int = 1) -> 
     """Reads index files, given by name, and once every recording and cloud that they name.
 
     Returns:
-        A summary of each list and all findings, errors first, by kind and path.
+        A summary of each list and all findings, errors first, sorted by kind and path.
 
     Raises:
         InputError: an index file is missing, not text, or empty.
@@ -101,9 +102,11 @@ def check_data(lists: dict[str, str | Path], needs: Needs, workers: int = 1) -> 
 
 
 def check_rows(path: str | Path, rows: list[IndexRow], name: str, needs: Needs) -> list[Finding]:
-    """What the rows of one list lack for mixtures of `needs.num_mix` sources with `needs.num_frames` frames each."""
+    """Findings about the rows of one list: too few for mixtures of `needs.num_mix` sources with `needs.num_frames`
+    frames.
+    """
     findings = []
-    needed = frames_needed(needs.num_frames, needs.stride_frames)
+    needed = FrameSettings(needs.num_frames, needs.stride_frames).needed
     for row in rows:
         if row.num_frames < needed:
             reason = f"{row.num_frames} frame(s), --num_frames and --stride_frames need {needed}"
@@ -116,7 +119,9 @@ def check_rows(path: str | Path, rows: list[IndexRow], name: str, needs: Needs) 
 
 
 def find_frames(folder: str, count: int) -> tuple[list[str], list[Finding]]:
-    """Which of the frames `00000.ply ..` below `count` are in a performer's folder, and a finding if not all are."""
+    """Which of the frames `00000.ply ...` below `count` exist in a performer's folder, and a finding if some are
+    missing.
+    """
     expected = [f"{frame:05d}.ply" for frame in range(count)]
     try:
         there = {entry.name for entry in os.scandir(folder) if entry.is_file()}
@@ -152,7 +157,9 @@ def check_cloud(path: str, voxel_size_m: float) -> list[Finding]:
 
 
 def check_colours(path: str, rgb: np.ndarray) -> list[Finding]:
-    """What is wrong with colours `[P, 3]` in the numbers of the file, or was taken otherwise than by their type."""
+    """Findings about colours `[P, 3]` in the numbers of the file: wrong, or not in the scale that their type
+    suggests.
+    """
     try:
         note = scale_note(rgb, full_scale(rgb))
     except InputError as error:
@@ -163,7 +170,7 @@ def check_colours(path: str, rgb: np.ndarray) -> list[Finding]:
 def shared_between(
     lists_of: dict[str, tuple[str, ...]], alike: dict[str, tuple[str, str]], what: str
 ) -> Iterable[Finding]:
-    """Findings of what several lists hold; `alike`: path -> (the same for all that are one, why)."""
+    """Findings about what several lists share; `alike`: path -> (the path that stands for all copies of it, why)."""
     groups = defaultdict(list)
     for path in lists_of:
         groups[alike[path][0]].append(path)

@@ -1,4 +1,4 @@
-"""Recordings decoded from end to end: what is wrong with each, and which of them are one."""
+"""Recordings decoded from beginning to end: what is wrong with each, and which of them are the same."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from dataset.index import instrument_name
 from utils.errors import InputError
 
 SILENT = 1e-4  # a recording that never exceeds this, -80 dB of full scale, is silent
-CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 1e-3  # of full scale; share of samples there or above
+# Share of full scale; share of the samples that reach it in a clipped recording.
+CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 1e-3
 PROBES, PROBE = 12, 2000  # places where a recording is read as training does, and samples read there
-SAME_SOUND = 1e-3  # what is read there may differ from what decoding from the beginning gives
+SAME_SOUND = 1e-3  # largest difference between samples read there and decoded from the beginning
 
 
 @dataclass(frozen=True)
 class CheckedRecording:
-    """What was read of a recording: its length, a digest of its bytes ('' if unreadable), what is wrong with it.
+    """What was found in a recording: its length, a digest of its bytes ('' if unreadable), what is wrong with it.
 
     sound: its `dataset.fingerprint.fingerprint`, None if unreadable.
     """
@@ -35,10 +36,10 @@ class CheckedRecording:
 
 
 def check_recording(path: str, rate_hz: int, window: int) -> CheckedRecording:
-    """Decodes a recording from end to end, at its own rate.
+    """Decodes a recording from beginning to end, at its own rate.
 
     Args:
-        rate_hz, window: that it will be resampled to, and the samples a mixture takes at that rate.
+        rate_hz, window: the rate it will be resampled to, and the samples a mixture takes at that rate.
     """
     try:
         with open_recording(path) as recording:
@@ -49,7 +50,9 @@ def check_recording(path: str, rate_hz: int, window: int) -> CheckedRecording:
         for start, expected in heard.probes.items():
             found = read_window(path, start, len(expected), own_rate)
             if np.abs(found - expected).max() > SAME_SOUND:
-                raise InputError(f"{path}: at {start / own_rate:.1f} s reading gives another sound than decoding all")
+                raise InputError(
+                    f"{path}: at {start / own_rate:.1f} s reading gives other samples than decoding the whole file"
+                )
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "blake2b").hexdigest()
     except (InputError, OSError) as error:
@@ -71,10 +74,11 @@ def check_recording(path: str, rate_hz: int, window: int) -> CheckedRecording:
 
 
 class _Heard:
-    """What is noticed of a recording of `length` samples while its blocks pass by.
+    """What is measured of a recording of `length` samples, block by block.
 
     Attributes:
-        peak: the largest absolute sample. clipped: how many are at full scale. probes: place -> samples from there on.
+        peak: the largest absolute sample. clipped: how many are at full scale. probes: position -> samples from there
+            on.
     """
 
     def __init__(self, length: int):
@@ -82,7 +86,7 @@ class _Heard:
         self._places = {int(place) for place in np.linspace(0, max(0, length - PROBE), PROBES)}
 
     def add(self, block: np.ndarray) -> np.ndarray:
-        """Takes note of a block `[samples]`, and returns it."""
+        """Measures a block `[samples]`, and returns it."""
         level = np.abs(block)
         self.peak = max(self.peak, float(level.max(initial=0)))
         self.clipped += int((level >= CLIPPED_LEVEL).sum())
@@ -96,9 +100,9 @@ class _Heard:
 def alike_recordings(
     recordings: dict[str, CheckedRecording], lists_of: dict[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, str]]:
-    """Which recordings are one: path -> (one path for all of them, why it is taken for that one).
+    """Which recordings are the same: path -> (the path that stands for all copies of it, why).
 
-    They are one file or copies, have one name in folders of one instrument, or sound the same.
+    They have the same bytes, the same name in folders of one instrument, or the same sound.
     """
     paths = list(recordings)
     alike = {path: (path, "") for path in paths}

@@ -19,11 +19,11 @@ from utils.files import read_bytes, words_of
 KINDS = {"F": "f", "I": "i", "U": "u"}
 SYNONYMS = {"COLUMNS": "FIELDS"}
 MOST_GROWTH = 16  # times that compressed points may unpack to: those of cameras do to 2 or 3 times
-SMALL_BYTES = 2**25  # that any may unpack to: grids of depth that miss nearly all points shrink much more
+SMALL_BYTES = 2**25  # any file may unpack to as much: grids of depth that miss nearly all points shrink much more
 
 
 def read_pcd(path: str) -> RawCloud:
-    """A PCD file in its own numbers: ASCII, binary or compressed binary.
+    """A PCD file in its own numbers and types: ASCII, binary or compressed binary.
 
     Raises:
         InputError: the file is missing, truncated or not PCD, or holds no points.
@@ -103,7 +103,7 @@ def _ascii_columns(body: bytes, points: int, parts: list[tuple[np.dtype, int]]) 
     width = sum(count for _, count in parts)
     table = parse_table(body, width, most=points) if points else np.empty((0, width))
     if len(table) < points:
-        raise ValueError(f"{table.shape} numbers, but its header tells of {(points, width)}; the file is truncated")
+        raise ValueError(f"{table.shape} numbers, but its header states {(points, width)}; the file is truncated")
     ends = np.cumsum([count for _, count in parts])
     return [table[:, end - count : end].astype(kind) for end, (kind, count) in zip(ends, parts, strict=True)]
 
@@ -117,7 +117,7 @@ def _binary_columns(
         if unpacked < size or len(body) < 8 + packed:
             raise ValueError("the file is truncated")
         if unpacked > max(SMALL_BYTES, MOST_GROWTH * packed):
-            raise ValueError(f"its {packed} bytes pretend to unpack to {unpacked}; save it as binary")
+            raise ValueError(f"its {packed} bytes claim to unpack to {unpacked}; save it as binary")
         body = _decompress(body[8 : 8 + packed], unpacked)
         columns, start = [], 0
         for kind, count in parts:
@@ -125,15 +125,18 @@ def _binary_columns(
             start += columns[-1].nbytes
         return columns
     if len(body) < size:
-        raise ValueError(f"{len(body)} bytes of points, but its header tells of {size}; the file is truncated")
+        raise ValueError(f"{len(body)} bytes of points, but its header states {size}; the file is truncated")
     record = np.dtype([(str(n), kind, (count,)) for n, (kind, count) in enumerate(parts)])
     table = np.frombuffer(body, record, points)
     return [table[name] for name in record.names]
 
 
 def _decompress(packed: bytes, size: int) -> bytearray:
-    """LZF: a byte below 32 is followed by that many bytes and one more as they are; from 32 on, it and the next one or
-    two tell how much to repeat of what came before, and from how far back."""
+    """Decompresses LZF.
+
+    A byte below 32 is followed by that many bytes plus one, which are copied. A byte from 32 on says, together with the
+    next one or two, how many earlier bytes to repeat and from how far back.
+    """
     done, place = bytearray(), 0
     while place < len(packed) and len(done) <= size:
         control = packed[place]

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.music import Cloud, Sample, SourceDraw
+from dataset.music import Sample, SourceDraw
+from dataset.voxels import Voxels
+from utils.host import to_device
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,17 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+        return self._with_tensors(lambda tensors: to_device(tensors, device))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory; called by PyTorch's loader."""
-        return self._with_tensors(Tensor.pin_memory)
+        return self._with_tensors(lambda tensors: tuple(tensor.pin_memory() for tensor in tensors))
 
-    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        return replace(
-            self,
-            sources=change(self.sources),
-            clouds=tuple(map(change, self.clouds)),
-            absent=None if self.absent is None else tuple(map(change, self.absent)),
-        )
+    def _with_tensors(self, change: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]) -> Batch:
+        playing = len(self.clouds)
+        sources, *seen = change((self.sources, *self.clouds, *(self.absent or ())))
+        absent = None if self.absent is None else tuple(seen[playing:])
+        return replace(self, sources=sources, clouds=tuple(seen[:playing]), absent=absent)
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -80,7 +80,7 @@ def collate_seen(samples: list[Sample], sources: range) -> tuple[Tensor, ...]:
     return collate_frames([[sample.clouds[n] for sample in samples] for n in sources])
 
 
-def collate_frames(sources: list[list[list[Cloud]]]) -> tuple[Tensor, Tensor]:
+def collate_frames(sources: list[list[list[Voxels]]]) -> tuple[Tensor, Tensor]:
     """K clouds of each of N sources in each of B mixtures, `sources[n][b][k]`, as one sparse batch.
 
     Returns:
@@ -90,7 +90,7 @@ def collate_frames(sources: list[list[list[Cloud]]]) -> tuple[Tensor, Tensor]:
     return collate_clouds([mixture[k] for source in sources for k in frames for mixture in source])
 
 
-def collate_clouds(clouds: list[Cloud]) -> tuple[Tensor, Tensor]:
+def collate_clouds(clouds: list[Voxels]) -> tuple[Tensor, Tensor]:
     """Voxels of several clouds as one sparse batch: coordinates `[V, 4]` (cloud first), features `[V, 3]`."""
     coordinates = [np.pad(xyz, ((0, 0), (1, 0)), constant_values=n) for n, (xyz, _) in enumerate(clouds)]
     features = [feature for _, feature in clouds]

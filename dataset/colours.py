@@ -8,13 +8,13 @@ import numpy as np
 
 from utils.errors import InputError
 
-NAMES = (  # of red, green and blue, in lower case
+NAMES = (  # names of red, green and blue, in lower case
     ("red", "green", "blue"),
     ("r", "g", "b"),
     ("diffuse_red", "diffuse_green", "diffuse_blue"),
     ("vertex_red", "vertex_green", "vertex_blue"),
 )
-SPLAT_NAMES = ("f_dc_0", "f_dc_1", "f_dc_2")  # of Gaussian splats: spherical harmonics of degree 0
+SPLAT_NAMES = ("f_dc_0", "f_dc_1", "f_dc_2")  # colours of Gaussian splats: spherical harmonics of degree 0
 SPLAT_GAIN = 0.5 / np.sqrt(np.pi)  # the value of that harmonic
 PACKED_NAMES = ("rgb", "rgba")  # one number of 32 bits, 0xAARRGGBB, perhaps told to be a float
 ROUNDING = 1.01  # floats up to this are parts of 1; more, up to DARK, may be anything
@@ -53,7 +53,7 @@ def find_colours(fields: Mapping[str, np.ndarray]) -> tuple[np.ndarray | None, s
 
 
 def full_scale(rgb: np.ndarray) -> float:
-    """The number that stands for all light, of colours of any shape: by their type and by the largest of them.
+    """The number that stands for full brightness in colours of any shape, by their type and the largest of them.
 
     Bytes: 255. Other whole numbers: 255 if none is larger, else 65535, else the largest of their type. Floats: 1 if
     none is larger, else 255.
@@ -76,7 +76,9 @@ def full_scale(rgb: np.ndarray) -> float:
 
 
 def to_unit(rgb: np.ndarray, scale: float | None = None) -> np.ndarray:
-    """Colours of any type and shape in 0..1, float32; `scale`: their `full_scale`, where only a part is given.
+    """Colours of any type and shape, converted to 0..1, float32.
+
+    scale: their `full_scale`, to be given if these are only a part of the colours.
 
     Raises:
         InputError: as `full_scale`.
@@ -87,7 +89,7 @@ def to_unit(rgb: np.ndarray, scale: float | None = None) -> np.ndarray:
 
 
 def scale_note(rgb: np.ndarray, scale: float) -> str:
-    """What was taken, where another scale would be as usual for the type of the colours; '' where none would."""
+    """A note on the scale that was assumed, if another one is as common for this type of colours; else ''."""
     is_usual = scale == (np.iinfo(rgb.dtype).max if rgb.dtype.kind in "iu" else 1)
     kind = {"i": "whole numbers", "u": "whole numbers", "f": "floats"}[rgb.dtype.kind]
     return "" if is_usual else f"colours are {kind} up to {rgb.max():.4g}: taken as 0..{scale:.0f}"
@@ -98,5 +100,5 @@ def _is_wrapped(column: np.ndarray) -> bool:
 
 
 def _as_byte(column: np.ndarray) -> np.ndarray:
-    """A signed byte, as some writers call a byte, as the unsigned one."""
+    """Signed bytes, which some writers use for bytes, as unsigned ones."""
     return column.view(np.uint8) if column.dtype == np.int8 else column

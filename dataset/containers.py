@@ -1,10 +1,12 @@
-"""Containers that tell their size in bytes, by which a truncated file is known where no length can be trusted."""
+"""Containers whose header states their size in bytes, which shows that a file is truncated where lengths are
+unreliable.
+"""
 
 from __future__ import annotations
 
 import os
 
-UNKNOWN_SIZES = (0, 2**32 - 1)  # of files written to a pipe
+UNKNOWN_SIZES = (0, 2**32 - 1)  # sizes in the headers of files that were written to a pipe
 RIFF_HEADER_BYTES = 12
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ASF_SIZE_PLACE = 40  # bytes from there to the size of the file
@@ -12,7 +14,9 @@ ASF_HEADER_BYTES = 2**16  # where the properties are looked for
 
 
 def told_bytes(path: str) -> int:
-    """The size in bytes that an AVI or ASF (WMA, WMV) file should have; 0 if it does not tell, or is another file."""
+    """The size in bytes that an AVI or ASF (WMA, WMV) file should have; 0 if its header does not say, or for other
+    files.
+    """
     with open(path, "rb") as file:
         start = file.read(RIFF_HEADER_BYTES)
         if start[:4] == b"RIFF" and start[8:] == b"AVI ":
@@ -25,7 +29,7 @@ def told_bytes(path: str) -> int:
 
 
 def _end_of_avi(path: str) -> int:
-    """Where the last of the RIFF chunks ends that follow one another in a long file."""
+    """Where the last of several consecutive RIFF chunks of a long file ends."""
     end, size = 0, os.path.getsize(path)
     with open(path, "rb") as file:
         while end <= size - RIFF_HEADER_BYTES:

@@ -1,4 +1,4 @@
-"""An audio file of any format -> samples of its own rate, any part of them: the decoder that is exact for it."""
+"""An audio file of any format -> any part of its samples at its own rate, through the decoder that is exact for it."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def decoded_blocks(decoder: Decoder) -> Iterator[np.ndarray]:
 
 
 def truncated(decoder: Decoder) -> InputError:
-    """The error of a file that holds fewer samples than it says."""
+    """The error for a file that holds fewer samples than its header states."""
     return InputError(
-        f"{decoder.path}: ends before the {decoder.num_samples} samples its header tells of; the file is truncated or "
+        f"{decoder.path}: ends before the {decoder.num_samples} samples its header states; the file is truncated or "
         "damaged"
     )
 
@@ -92,7 +92,7 @@ def _choose(path: str) -> Decoder:
 
 
 def _content(path: str) -> tuple[str, int]:
-    """What a file looks like behind its ID3v2 tags, and how many bytes those take."""
+    """The first bytes of a file after its ID3v2 tags, and how many bytes these tags take."""
     with open(path, "rb") as file:
         start, offset = file.read(4), 0
     if start[:3] == b"ID3":
@@ -106,7 +106,7 @@ def _content(path: str) -> tuple[str, int]:
 
 
 def _by_libsndfile(path: str, kind: str, offset: int) -> Decoder:
-    """Raises what libsndfile does where it cannot read the file, and InputError."""
+    """Raises libsndfile's error where it cannot read the file, and InputError."""
     links = _links(*identity(path), kind, offset)
     if len(links) > 1 or kind == "ogg" and links != ((0, os.path.getsize(path)),):
         parts = [SoundFileDecoder(path, FilePart(path, *link)) for link in links]
@@ -142,7 +142,7 @@ def _by_libsndfile(path: str, kind: str, offset: int) -> Decoder:
 
 @lru_cache(4096)
 def _links(path: str, size: int, modified_ns: int, kind: str, offset: int) -> tuple[tuple[int, int], ...]:
-    """Begin and end of the recordings that are joined in a file; none in what libsndfile does not find its way in."""
+    """Begin and end of the recordings that are joined in a file; empty for files in which libsndfile cannot seek."""
     if kind not in ("ogg", "flac"):
         return ((0, size),)
     with mapped(path) as data:

@@ -1,4 +1,4 @@
-"""Folders of downloads -> the files in them that may hold sound, and what is left out and why."""
+"""Folders of downloads -> the files in them that may hold sound, and what is left out, with the reasons."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REASONS = {f".{ending}": reason for reason, endings in WITHOUT_SOUND.items() for
 
 @dataclass
 class Downloads:
-    """Files that may hold sound, in order; and what is left out.
+    """Files that may hold sound, in order, and what is left out.
 
     alike: files of the same ending and reason, counted. singly: lines about single files or folders.
     """
@@ -41,7 +41,7 @@ class Downloads:
     singly: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """What is left out and why."""
+        """Lines that say what is left out, and why."""
         counted = [f"{count} file(s) {name}: {reason}" for (name, reason), count in sorted(self.alike.items())]
         return [f"left out: {line}" for line in counted + self.singly]
 
@@ -51,7 +51,7 @@ class Downloads:
 
 
 def find_downloads(inputs: list[Path], output: Path) -> Downloads:
-    """The files among `inputs` and, at any depth, in the folders among them, those of `output` excepted.
+    """The files among `inputs` and, at any depth, in the folders among them, except for those of `output`.
 
     A file that is itself among `inputs` is taken whatever its ending. Links to files and folders are followed.
 
@@ -83,7 +83,7 @@ def find_downloads(inputs: list[Path], output: Path) -> Downloads:
 
 
 def _files_below(folder: Path, seen: set[str], found: Downloads) -> Iterator[Path]:
-    """Files in order of their paths; a folder that links lead to twice is read once."""
+    """Files in order of their paths; a folder that several links lead to is read once."""
 
     def note(error: OSError) -> None:
         found.singly.append(f"{error.filename}: {error.strerror}")
@@ -100,7 +100,7 @@ def _files_below(folder: Path, seen: set[str], found: Downloads) -> Iterator[Pat
 
 
 def _without_sound(file: Path) -> str:
-    """Why a file is not tried, by its name; downloads come with subtitles, thumbnails and descriptions."""
+    """The reason, by its name, not to try a file; downloads come with subtitles, thumbnails and descriptions."""
     if file.name.startswith("."):
         return "hidden"
     if file.suffix.lower().startswith(".part"):  # .part-Frag3
@@ -109,9 +109,10 @@ def _without_sound(file: Path) -> str:
 
 
 def by_name(files: list[Path]) -> dict[str, list[Path]]:
-    """Files of one name but for folder and ending, what is surely audio or video first: one id is one recording.
+    """Groups of files that have the same name except for folder and ending, because one id is one recording.
 
-    Names that an index file cannot hold have `_` in the place of what is not UTF-8 or breaks a line.
+    Within a group, endings of audio and video files come first. In names that an index file cannot hold, `_` replaces
+    what is not UTF-8 or would break a line.
     """
     groups: dict[str, list[Path]] = {}
     for file in files:

@@ -1,4 +1,4 @@
-"""The sound of any audio or video file -> a mono recording of one rate."""
+"""The sound of any audio or video file -> a mono recording at one rate."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ FULL_SCALE = 1 - 2**-15  # the largest sample of 16 bits
 
 
 def write_mono(source: str, target: Path, rate_hz: int) -> str:
-    """Writes the sound of a file as `target`, mono at `rate_hz`, in the format (of `FORMATS`) its name ends in.
+    """Writes the sound of a file to `target`, mono at `rate_hz`, in the format (of `FORMATS`) that the name's ending
+    says.
 
-    A sound that goes beyond full scale is made softer as a whole, not clipped.
+    A sound that exceeds full scale is made softer as a whole, not clipped.
 
     Returns:
-        In a line, what is not as it was in the file; empty if nothing.
+        One line about what was changed or lost; empty if nothing was.
 
     Raises:
         InputError: the file cannot be read, as `mono_blocks`, or `target` cannot be written (WriteError).
@@ -63,7 +64,7 @@ def _write(recording: Recording, temporary: Path, target: Path, rate_hz: int, ga
 
 
 def is_of_another(target: Path, source: str | Path) -> bool:
-    """Whether `write_mono` made a recording of another file than `source`; False if the recording does not tell."""
+    """Whether `write_mono` made a recording from another file than `source`; False if the recording does not say."""
     try:
         with soundfile.SoundFile(os.fsencode(target)) as file:
             return file.comment.startswith(MARK) and file.comment != _mark(source)
@@ -72,14 +73,16 @@ def is_of_another(target: Path, source: str | Path) -> bool:
 
 
 def _mark(source: str | Path) -> str:
-    """What a recording says of the file it was made of: a digest of its path, which is nobody's business itself."""
+    """How a recording identifies the file it was made from: a digest of the path, which does not reveal the path
+    itself.
+    """
     return MARK + hashlib.blake2b(os.fsencode(os.path.abspath(source)), digest_size=8).hexdigest()
 
 
 def mono_blocks(recording: Recording, rate_hz: int) -> Iterator[np.ndarray]:
     """A recording as blocks `[samples]` float32 at `rate_hz`; channels are averaged.
 
-    Joined they equal `dataset.audio.read_window` of the whole recording. Memory does not grow with it.
+    Joined, they equal `dataset.audio.read_window` of the whole recording. Memory does not grow with its length.
 
     Raises:
         InputError: as `Recording.read`, or it is too short for one sample.

@@ -1,4 +1,4 @@
-"""What may be wrong with a data set: its kinds, and one such thing."""
+"""What may be wrong with a data set: the kinds of findings, and one finding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WARNINGS = (  # it works, but perhaps not as meant
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with the file or line at `path`, which the named lists lead to; kind: of ERRORS or WARNINGS."""
+    """Something wrong with the file or line at `path`, to which the named lists lead; kind: of ERRORS or WARNINGS."""
 
     kind: str
     path: str
@@ -30,5 +30,5 @@ class Finding:
 
 
 def reason_of(error: Exception, path: str | Path, separator: str = ": ") -> str:
-    """The message of an error without the path it begins with, in one line."""
+    """The message of an error in one line, without the path at its beginning."""
     return " ".join(str(error).removeprefix(f"{path}{separator}").split())

@@ -1,7 +1,7 @@
-"""A fingerprint of a recording's sound, the same whatever its format and rate; and which recordings share a sound.
+"""A fingerprint of a recording's sound, which does not depend on format or rate; and which recordings share a sound.
 
-After Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System", ISMIR 2002: every 46 ms 32 bits, each of
-which says whether the difference between two neighbouring bands has grown since the frame before.
+After Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System", ISMIR 2002: 32 bits every 46 ms, each of which
+says whether the difference between two neighbouring bands has grown since the previous frame.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from utils.resampling import resample
 
 Fingerprint = tuple[np.ndarray, np.ndarray]  # values [frames] uint32, and which of the frames are loud
 RATE_HZ = 5512
-LOWEST_RATE_HZ = 2000  # of a recording that has a fingerprint
+LOWEST_RATE_HZ = 2000  # recordings of lower rates have no fingerprint
 FRAME, HOP = 2048, 256  # samples
-EDGES_HZ = np.geomspace(300, 2000, 34)  # of 33 bands
-FLOOR = 1e-5  # of the loudest frame's energy: what is softer in a band is no sound
-QUIET = 1e-4  # of the loudest frame's energy: softer frames say nothing
+EDGES_HZ = np.geomspace(300, 2000, 34)  # edges of 33 bands
+FLOOR = 1e-5  # share of the loudest frame's energy below which a band counts as silent
+QUIET = 1e-4  # share of the loudest frame's energy below which a frame is ignored
 STEP = 0.05  # a change of the level, in powers of ten, that sets a bit
 MOST_ALIKE = 24  # places with one value, in all recordings; more of them tell nothing apart
-LEAST_VOTES = 4  # places with one value, at one shift, that make it worth to compare two recordings
-MOST_FRAMES = 2**20  # of a recording, 13 hours; and recordings
+LEAST_VOTES = 4  # places with one value, at one shift, that make it worth comparing two recordings
+MOST_FRAMES = 2**20  # most frames of a recording, 13 hours, and most recordings
 MOST_COMPARED = 2**18  # frames of a recording that are kept, its first 3 hours: memory does not grow beyond
-SHIFTS = 3  # of two recordings that are tried
+SHIFTS = 3  # shifts between two recordings that are tried
 LEAST_FRAMES, STRETCH = 20, 128  # frames compared at least, and those of a stretch, 1 s and 6 s
 LEAST_CHANGE = 0.02  # share of bits that differ by chance: below it a sound changes too little to be known
-SAME = 0.6  # of the bits that would differ by chance, those that do in the same sound
+SAME = 0.6  # two recordings are the same sound if at most this share of the bits differs that would by chance
 
 
 def fingerprint(blocks: Iterable[np.ndarray], rate_hz: int) -> Fingerprint:
-    """Of a mono recording in blocks `[samples]`: 32 bits for each frame, and whether it is loud enough to tell.
+    """The fingerprint of a mono recording in blocks `[samples]`: 32 bits for each frame, and whether it is loud enough
+    to count.
 
-    What comes after `MOST_COMPARED` frames is taken from `blocks` and passed over.
+    Of `blocks`, what comes after `MOST_COMPARED` frames is read and ignored.
     """
     blocks = iter(blocks)
     if rate_hz < LOWEST_RATE_HZ:
@@ -58,7 +59,7 @@ def fingerprint(blocks: Iterable[np.ndarray], rate_hz: int) -> Fingerprint:
 
 
 def _frames(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Overlapping frames of a signal in blocks, `[some, FRAME]`."""
+    """Overlapping frames `[some, FRAME]` of a signal in blocks."""
     rest = np.zeros(0, dtype=np.float32)
     for block in blocks:
         rest = np.concatenate([rest, block])
@@ -76,9 +77,9 @@ def _bands(frames: np.ndarray) -> np.ndarray:
 
 
 def same_sounds(prints: list[Fingerprint], groups: list[int]) -> list[tuple[int, int]]:
-    """Pairs of recordings of different groups that share a stretch of sound, by their fingerprints.
+    """Pairs of recordings that share a stretch of sound, by their fingerprints.
 
-    groups: a number for each recording; those of one number are not compared.
+    groups: a number for each recording; recordings with the same number are not compared.
     """
     return [
         (one, other)
@@ -88,7 +89,7 @@ def same_sounds(prints: list[Fingerprint], groups: list[int]) -> list[tuple[int,
 
 
 def _candidates(prints: list[Fingerprint], groups: np.ndarray) -> list[tuple[int, int, int]]:
-    """Pairs of recordings in which rare values begin alike at one shift, several times, and their likeliest shifts."""
+    """Pairs of recordings in which rare values occur several times with the same shift, and their likeliest shifts."""
     begins = [np.flatnonzero(loud[1:] & (v[1:] != v[:-1])).astype(np.int32) + 1 for v, loud in prints]
     number = np.repeat(np.arange(len(prints)), [len(places) for places in begins])
     place = np.concatenate([np.zeros(0, dtype=np.int32), *begins])
@@ -118,7 +119,7 @@ def _candidates(prints: list[Fingerprint], groups: np.ndarray) -> list[tuple[int
 
 
 def _agree(one: Fingerprint, other: Fingerprint, shift: int) -> bool:
-    """Whether some stretch of two fingerprints is the same, where frame `n` of one is `n + shift` of the other."""
+    """Whether some stretch of two fingerprints is the same, if frame `n` of one is frame `n + shift` of the other."""
     begin, end = max(0, -shift), min(len(one[0]), len(other[0]) - shift)
     if end - begin < LEAST_FRAMES:
         return False

@@ -1,4 +1,4 @@
-"""The bytes of a FLAC file: where recordings begin that are joined in it, and the number of samples in its header."""
+"""The bytes of a FLAC file: where the recordings joined in it begin, and the number of samples in its header."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LAST_BLOCK = 0x80  # flag of a block of metadata
 
 
 def find_flac_links(data: bytes | mmap, offset: int) -> list[tuple[int, int]]:
-    """Begin and end in bytes of every recording of a file, the first of which begins at `offset`."""
+    """Begin and end in bytes of every recording in a file; the first one begins at `offset`."""
     begins = [offset]
     while (begin := data.find(BEGIN, begins[-1] + 1)) >= 0:
         begins.append(begin)
@@ -19,7 +19,7 @@ def find_flac_links(data: bytes | mmap, offset: int) -> list[tuple[int, int]]:
 
 
 def is_cut_out(data: bytes | mmap, offset: int) -> bool:
-    """Whether the frames are numbered from elsewhere than 0, as those cut out of another file."""
+    """Whether the frames' numbers do not begin at 0, as in a file that was cut out of another one."""
     position, flags = offset + BLOCK_HEADER_BYTES, 0
     while not flags & LAST_BLOCK and position + BLOCK_HEADER_BYTES <= len(data):
         flags = data[position]
@@ -29,6 +29,6 @@ def is_cut_out(data: bytes | mmap, offset: int) -> bool:
 
 
 def with_count(head: bytes, num_samples: int) -> bytes:
-    """The beginning of a FLAC file with its number of samples filled in, which is 0 where it was written to a pipe."""
+    """The beginning of a FLAC file with its number of samples filled in; files written to a pipe have 0 there."""
     high = head[COUNT] & 0xF0 | num_samples >> 32
     return head[:COUNT] + bytes([high]) + (num_samples & 0xFFFFFFFF).to_bytes(4, "big")

@@ -1,4 +1,4 @@
-"""Folders of recordings and of performers in the published layout -> what index files can name, and what not."""
+"""Folders of recordings and performers in the published layout -> what index files can name, and what is left out."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from utils.errors import InputError
 from utils.files import fault_of_folder, fault_of_name
 
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")
-OTHER_FORMAT = f"not {' '.join(AUDIO_SUFFIXES)}; scripts/prepare_audio.py makes such"
+OTHER_FORMAT = f"not {' '.join(AUDIO_SUFFIXES)}; convert them with scripts/prepare_audio.py"
 HIDDEN = (".", "__", "@")  # .ipynb_checkpoints, __MACOSX, @eaDir
 FRAME = re.compile(r"(?:.*\D)?(\d+)\.ply", re.IGNORECASE)
 
 
 @dataclass
 class LeftOut:
-    """What is in no list, and why: alike files of a folder, counted, and lines about single ones."""
+    """What no list will name, and why: similar files of a folder, counted, and lines about single files."""
 
     alike: Counter = field(default_factory=Counter)
     singly: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """A line for each kind and each single one."""
+        """A line for each kind of file, and one for each single file."""
         counted = [f"{folder}: {count} file(s) {kind}" for (folder, kind), count in sorted(self.alike.items())]
         return [f"left out: {' '.join(line.split())}" for line in counted + self.singly]
 
@@ -35,7 +35,7 @@ class LeftOut:
 
 
 def subfolders(root: Path, left_out: LeftOut) -> list[Path]:
-    """The folders in `root`, but for hidden ones.
+    """The folders in `root`, without hidden ones.
 
     Raises:
         InputError: there is no such folder, or it holds none.
@@ -56,7 +56,7 @@ def subfolders(root: Path, left_out: LeftOut) -> list[Path]:
 
 
 def find_recordings(folder: Path, left_out: LeftOut) -> list[Path]:
-    """The recordings in an instrument's folder, one of each name: one id is one recording, whatever its ending."""
+    """The recordings in an instrument's folder, one of each name: a name is an id, and one id is one recording."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):  # hidden, or half written
@@ -76,13 +76,13 @@ def find_recordings(folder: Path, left_out: LeftOut) -> list[Path]:
 
 
 def count_frames(folder: Path, renumber: bool = False) -> int:
-    """Frames `00000.ply, 00001.ply ...` of a performer.
+    """The number of frames `00000.ply, 00001.ply ...` of a performer.
 
     Args:
-        renumber: rename frames that are numbered in another way, in their order.
+        renumber: rename frames that are numbered differently, keeping their order.
 
     Raises:
-        InputError: there are none, or they are numbered in another way.
+        InputError: there are none, or they are numbered differently.
     """
     numbered: dict[int, str] = {}
     for entry in os.scandir(folder):

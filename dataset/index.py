@@ -24,18 +24,21 @@ INSTRUMENT_ALIASES = {  # names of the reference's scripts, of MUSIC and of Solo
 class IndexRow:
     """One row: a recording, a folder of point clouds `00000.ply ...` and how many there are.
 
-    origin: the file and line the row was read from, for messages.
+    origin: the file and line the row was read from, for messages. named: the instrument, where a list names it.
     """
 
     audio_path: str
     frames_path: str
     num_frames: int
     origin: str = ""
+    named: str = ""
 
     @property
     def instrument(self) -> str:
-        """The name of the recording's folder; `sax` and `saxophone` are one, and so on."""
-        return instrument_name(Path(self.audio_path).parent.name)
+        """As the list names it, or else as the recording's folder does; `sax` in folders means `saxophone`,
+        and so on.
+        """
+        return self.named or instrument_name(Path(self.audio_path).parent.name)
 
     def frame_path(self, frame: int) -> str:
         """Path of the point cloud of one frame."""
@@ -43,7 +46,7 @@ class IndexRow:
 
 
 def instrument_name(folder: str) -> str:
-    """The instrument a folder's name stands for."""
+    """The instrument that a folder's name stands for."""
     return INSTRUMENT_ALIASES.get(folder.lower(), folder.lower())
 
 
@@ -117,17 +120,17 @@ def _check_files(row: IndexRow) -> None:
 
 
 def _told(fault: str, advice: str) -> str:
-    """What is wrong with a path, and what to do where nothing is there."""
+    """What is wrong with a path, with the advice if nothing is there."""
     return f"does not exist ({advice})" if fault.startswith("no such") else f"cannot be read ({fault})"
 
 
 def write_index(path: str | Path, rows: Iterable[IndexRow]) -> None:
-    """Writes an index file, whole or not at all."""
+    """Writes an index file, completely or not at all."""
     write_indexes({path: rows})
 
 
 def write_indexes(lists: Mapping[str | Path, Iterable[IndexRow]]) -> None:
-    """Writes index files that belong together: all of them, or none, as when the disk is full."""
+    """Writes index files that belong together: all of them, or none, for example when the disk is full."""
     with ExitStack() as stack:
         for path, rows in lists.items():
             temporary = stack.enter_context(replacing(path))

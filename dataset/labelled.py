@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from torch.utils.data import Dataset
 from dataset.cache import Cache
 from dataset.collate import collate_clouds
 from dataset.meshes import SURFACE_POINTS
-from dataset.music import Cloud
 from dataset.point_transforms import PointAugmentation
-from dataset.points import load_voxels
+from dataset.settings import VoxelSettings
+from dataset.voxels import Voxels, make_voxels
 from utils.errors import InputError
 from utils.files import fault_of_folder
 from utils.seeding import generator
@@ -44,14 +43,13 @@ class LabelledClouds(Dataset):
         root: Path,
         part: str,
         *,
-        voxel_size: float,
-        rgbs_feature: bool,
+        voxels: VoxelSettings,
         augment: float,
         seed: int,
         num_points: int = SURFACE_POINTS,
         cache: str = "",
     ):
-        self.voxel_size, self.rgbs_feature, self.seed, self.num_points = voxel_size, rgbs_feature, seed, num_points
+        self.voxels, self.seed, self.num_points = voxels, seed, num_points
         self.augment = augment if part == "train" else 0.0
         self.cache = Cache(cache)
         if fault := fault_of_folder(root):
@@ -69,22 +67,24 @@ class LabelledClouds(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Cloud, int] | InputError:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Voxels, int] | InputError:
         epoch, index = key
         path, label = self.items[index]
         rng = generator(self.seed, epoch, index)
         augmentation = PointAugmentation.draw(rng, self.augment) if self.augment else None
-        is_mesh = path.suffix.lower() == ".off"
-        read = partial(self._read_mesh, rng) if is_mesh else self.cache.read_points
         try:
-            return load_voxels(str(path), self.voxel_size, self.rgbs_feature, augmentation, rng, read), label
+            if path.suffix.lower() == ".off":
+                xyz, rgb = self._read_mesh(str(path), rng), None
+            else:
+                xyz, rgb = self.cache.read_points(str(path))
+            return make_voxels(str(path), xyz, rgb, self.voxels, augmentation, rng), label
         except InputError as error:
             return error
 
-    def _read_mesh(self, rng: np.random.Generator, path: str) -> tuple[np.ndarray, None]:
-        """Points `[P, 3]` of a mesh, drawn from those kept of it, and that there are no colours."""
+    def _read_mesh(self, path: str, rng: np.random.Generator) -> np.ndarray:
+        """Points `[P, 3]` of a mesh, drawn from those kept of it."""
         surface = self.cache.read_surface(path)
-        return surface[rng.choice(len(surface), self.num_points, replace=False)], None
+        return surface[rng.choice(len(surface), self.num_points, replace=False)]
 
     def fingerprint(self) -> int:
         """A fingerprint of class and file names, independent of where they lie."""
@@ -92,7 +92,7 @@ class LabelledClouds(Dataset):
         return zlib.crc32("\n".join(names).encode(errors="surrogateescape"))
 
 
-def collate_labelled(samples: list[tuple[Cloud, int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def collate_labelled(samples: list[tuple[Voxels, int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Labelled clouds -> coordinates `[V, 4]`, features `[V, 3]`, labels `[B]`."""
     clouds, labels = zip(*samples, strict=True)
     return *collate_clouds(list(clouds)), torch.tensor(labels)

@@ -21,8 +21,8 @@ from utils.signals import leave_to_parent
 class EpochSampler(Sampler):
     """Keys (epoch, index): in a new order every epoch when training, else in the list's order, always epoch 0.
 
-    Each pass of `period` indices is shuffled by itself: a list that is repeated in an epoch takes the memory of one
-    pass, and every row comes once before any comes again. `start` keys are left out at the beginning.
+    Each pass of `period` indices is shuffled separately: a list that is repeated within an epoch takes the memory of
+    one pass, and every row is used once before any is used again. The first `start` keys are left out.
 
     Rank r of W takes batches r, r + W, ...; training drops an incomplete last round, unless there is nothing else.
 
@@ -58,25 +58,25 @@ class EpochSampler(Sampler):
 class BatchLoader:
     """Iterates over the batches of an epoch, or over this process's share of them.
 
-    Samples that could not be read are left out of their batch, if `skipped` lets them pass; a batch of fewer than
-    `smallest` samples is passed over. When training, several processes keep step: all pass over what one cannot use,
-    and all know of every unreadable file.
+    Samples that could not be read are left out of their batch if `skipped` tolerates them; a batch of fewer than
+    `smallest` samples is skipped. When training, several processes stay in step: all skip a batch that one of them
+    cannot use, and all know of every unreadable file.
 
     Attributes:
-        done: batches of the pass that were handed out, passed over, or before its start.
+        done: batches of the pass that were handed out or skipped, or that lie before its start.
         left_out: the errors of this pass's samples that were left out.
 
     Args:
         dataset: of keys (epoch, index).
-        batch_size: mixtures in a batch of one process; when training, the rest that fills none is left out.
+        batch_size: mixtures in a batch of one process; when training, an incomplete last batch is dropped.
         seed, shuffle: of the order; shuffled means training.
-        period: samples after which the dataset's list starts over, each pass shuffled by itself; none: all of it.
+        period: samples after which the dataset's list starts again, each pass shuffled separately; none: all of it.
         workers: processes; 0 loads in place.
-        pin_memory: page-locked batches, for copies to a GPU that do not wait.
+        pin_memory: page-locked batches, so that copies to a GPU do not wait.
         collate_fn: samples -> batch.
         smallest: samples that a batch needs.
-        skipped: which unreadable files to pass over; none: not one.
-        check: called before each batch, as often in every process; what it raises ends the pass.
+        skipped: which unreadable files to tolerate; none: no file.
+        check: called before each batch, equally often in every process; what it raises ends the pass.
 
     Raises:
         InputError: fewer training samples than the processes need for one batch each; while iterating, for a sample
@@ -103,8 +103,8 @@ class BatchLoader:
         self.sampler = EpochSampler(len(dataset), batch_size, seed, shuffle, period or len(dataset))
         if self.in_step and len(dataset) < self.sampler.round_size:
             raise InputError(
-                f"{len(dataset)} training samples make no batch of {batch_size} for each of {world_size()} processes: "
-                "fewer processes, a smaller --batch_size_per_gpu or a higher --dup_trainset"
+                f"{len(dataset)} training samples are too few for a batch of {batch_size} in each of {world_size()} "
+                "processes: use fewer processes, a smaller --batch_size_per_gpu or a higher --dup_trainset"
             )
         self.loader = DataLoader(
             dataset,
@@ -122,7 +122,7 @@ class BatchLoader:
         return len(self.loader)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Chooses the order and the random draws of the next passes, and the batch they start from."""
+        """Chooses the order and the random draws of the next passes, and the batch they begin with."""
         self.sampler.epoch, self.sampler.start = epoch, start * self.sampler.round_size
 
     def __iter__(self) -> Iterator[Any]:
@@ -144,13 +144,13 @@ class BatchLoader:
 
 
 def _agreed(batch: Any | None, errors: list[InputError]) -> tuple[Any | None, list[InputError]]:
-    """The batch, or None if any process has none; the errors of all processes."""
+    """The batch, or None if any process has none; and the errors of all processes."""
     lacking, failed = largest(batch is None, bool(errors))
     return None if lacking else batch, sum(everyones(errors), []) if failed else []
 
 
 class _CollateReadable:
-    """Samples, some of them errors -> the batch of the others, None if they are too few, and the errors."""
+    """Samples, some of which are errors -> the batch of the others, None if they are too few, and the errors."""
 
     def __init__(self, collate_fn: Callable[[list], Any], smallest: int):
         self.collate_fn, self.smallest = collate_fn, smallest

@@ -14,23 +14,23 @@ from dataset.containers import told_bytes
 from utils.errors import InputError
 from utils.files import identity, is_utf8, words_of
 
-WHOLE_SHARE = 0.9  # of the length a header tells of: a file that ends before is truncated
-SLACK_S = 0.2  # that a whole file may end before the time its header tells of: packets are that long
-LOST_SHARE = 0.01  # of the packets that may be undecodable, or one: tags at the end of a file look like one
+WHOLE_SHARE = 0.9  # share of the length in the header before which a file that ends is truncated
+SLACK_S = 0.2  # how much earlier than its header states a whole file may end: packets are that long
+LOST_SHARE = 0.01  # share of the packets that may be undecodable, at least one: tags at the end of a file look like one
 ESTIMATED = {"aac", "ac3", "dts", "eac3", "loas", "mp3", "mpeg"}  # formats whose length libav guesses by the bit rate
-BY_BYTES = {"asf", "avi"}  # whose length may be any number; `told_bytes` tells whether they are whole
+BY_BYTES = {"asf", "avi"}  # formats whose headers may hold any length; `told_bytes` tells whether they are whole
 MOST_TRIES = 100  # to find the next packet
 FRAME_OF_FLAC = b"\xff"  # begins all packets of FLAC but headers, those of a recording that was joined on
-KEPT_S = 60  # of what was decoded last is kept, for reads that go back a little
+KEPT_S = 60  # the sound decoded last that is kept, for reads that go back a little
 
 
 class MediaDecoder:
-    """The first audio track of a file; reading at a place decodes all before it.
+    """The first audio track of a file; reading at a position decodes everything before it.
 
     Attributes:
         rate_hz, num_channels: of the track.
         num_samples: what a full decode gives; the first use decodes the file.
-        lost: packets of the blocks given out so far that could not be decoded, which are left out.
+        lost: packets that could not be decoded and were left out of the blocks returned so far.
 
     Raises:
         InputError: the file is missing, broken or holds no sound.
@@ -94,17 +94,19 @@ class MediaDecoder:
         reached_s = max(reached_s, samples / self.rate_hz)
         if told_s - reached_s > max(SLACK_S, (1 - WHOLE_SHARE) * told_s):
             raise InputError(
-                f"{self.path}: ends after {reached_s:.1f} of the {told_s:.1f} s that its header tells of; the file is "
+                f"{self.path}: ends after {reached_s:.1f} of the {told_s:.1f} s that its header states; the file is "
                 "truncated"
             )
         told, size = told_bytes(self.path), os.path.getsize(self.path)
         if size < WHOLE_SHARE * told:
             raise InputError(
-                f"{self.path}: holds {size} of the {told} bytes that its header tells of; the file is truncated"
+                f"{self.path}: holds {size} of the {told} bytes that its header states; the file is truncated"
             )
 
     def _frames(self, container: av.container.InputContainer) -> Iterator[tuple[float, av.AudioFrame | None]]:
-        """For each packet of the file the time in seconds at its end, and None; then with each of its frames."""
+        """For each packet of the file the time in seconds at its end, and None; then the time with each of
+        its frames.
+        """
         stream = container.streams.best("audio")
         if stream is None:
             raise InputError(f"{self.path}: holds no sound")
@@ -127,7 +129,9 @@ class MediaDecoder:
                 yield end_s, frame
 
     def _packets(self, container: av.container.InputContainer) -> Iterator[av.Packet]:
-        """The packets of a file up to its end, or to where there are no more: what is none of them ends no run."""
+        """The packets of a file up to its end, or up to where only other data follow: such data do not end a run of
+        packets.
+        """
         tries = MOST_TRIES
         while tries:
             try:
@@ -158,17 +162,17 @@ class MediaDecoder:
 
 @lru_cache(4096)
 def _count_samples(path: str, size: int, modified_ns: int) -> int:
-    """Samples of a file's track, found by decoding all of it, once as long as the file stays the same."""
+    """The number of samples of a file's track, found by decoding it, and remembered while the file stays the same."""
     return sum(map(len, MediaDecoder(path).blocks()))
 
 
 def _told_length(container: av.container.InputContainer) -> float:
-    """The length in seconds that a file's header tells of; 0 if it tells none, or one that cannot be trusted."""
+    """The length in seconds that a file's header states; 0 if it states none, or one that is unreliable."""
     name = container.format.name
     if name in ESTIMATED or name in BY_BYTES:
         return 0.0
     if name == "matroska,webm" and all(stream.duration for stream in container.streams):
-        return 0.0  # its header tells of no length; libav guesses one, and writes it to all tracks
+        return 0.0  # its header states no length; libav guesses one, and writes it to all tracks
     return (container.duration or 0) / 1e6
 
 
@@ -194,7 +198,7 @@ def _to_unit(samples: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(path: str) -> Iterator[av.container.InputContainer]:
-    """The file, and nothing that it may refer to: a playlist could name any address."""
+    """Opens the file and nothing that it may refer to, because a playlist could name any address."""
     options = {"protocol_whitelist": "file"}
     try:
         if not os.path.getsize(path):

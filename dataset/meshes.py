@@ -12,17 +12,17 @@ from utils.files import read_bytes, words_of
 from utils.seeding import generator
 
 SURFACE_POINTS = 2**14  # kept of a mesh, of which a sample takes some
-MOST_WIDTH_M = 3.0  # of a mesh whose height is made 1 m
+MOST_WIDTH_M = 3.0  # largest width of a mesh scaled to a height of 1 m
 HEADER = re.compile(  # some files have no space after OFF
     rb"\s*(?P<kind>(?:ST)?C?N?OFF)\s*(?P<counts>(?:-?\d{1,99}\s+){2}-?\d{1,99})(?=\s|$)"
 )
-MOST_COLUMNS = 12  # of a vertex: its place, normal, colour and texture
+MOST_COLUMNS = 12  # most numbers of a vertex: its place, normal, colour and texture
 COMMENT = re.compile(rb"#[^\r\n]*")
 SPACES = np.isin(np.arange(256), list(b" \t\n\v\f\r"))
 
 
 def read_surface(path: str) -> np.ndarray:
-    """`SURFACE_POINTS` points `[P, 3]`, float32, on an OFF mesh that was made `upright`; for a file always the same.
+    """`SURFACE_POINTS` points `[P, 3]`, float32, on an OFF mesh that was made `upright`; always the same for one file.
 
     Raises:
         InputError: as `read_off`, or a mesh without a surface.
@@ -35,11 +35,11 @@ def read_surface(path: str) -> np.ndarray:
 
 
 def read_off(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices `[V, 3]`, float64, and triangles `[F, 3]`, the numbers of their vertices.
+    """Vertices `[V, 3]`, float64, and triangles `[F, 3]`, which hold the numbers of their vertices.
 
-    ASCII files with one face a line. What vertices have beside their places (colours in COFF, normals in NOFF, ...) is
-    left out. Faces of more than three corners become fans of triangles, those of fewer are
-    left out, as is what stands behind the corners (colours).
+    The file is ASCII with one face a line. Other properties of vertices (colours in COFF, normals in NOFF, ...) are
+    ignored. Faces of more than three corners become fans of triangles; those of fewer corners are left out, and so is
+    anything after the corners (colours).
 
     Raises:
         InputError: the file is missing, truncated or not OFF, or holds no faces or impossible numbers.
@@ -51,13 +51,14 @@ def read_off(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def upright(corners: np.ndarray) -> np.ndarray:
-    """Corners of triangles `[F, 3, 3]`, Z up and of any unit -> the same in metres, Y up, as musicians' clouds are.
+    """Corners of triangles `[F, 3, 3]`, Z up and in any unit -> the same in metres, Y up, as musicians' clouds are.
 
-    The mesh stands on the floor, y = 0, centred in x and z, and is 1 m high; one that would then be wider than
-    `MOST_WIDTH_M`, such as a keyboard, is of that width, or its points would lie too far apart to make a surface.
+    The mesh stands on the floor, y = 0, centred in x and z, and is 1 m high. A mesh that would then be wider than
+    `MOST_WIDTH_M`, such as a keyboard, gets that width instead: its points would otherwise be too far apart for a
+    surface.
 
     Raises:
-        InputError: the mesh has no extent, or one beyond all numbers.
+        InputError: the mesh has no extent, or an infinite one.
     """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # what comes of it is refused
         x, y, z = np.moveaxis(corners, -1, 0)
@@ -126,7 +127,9 @@ def _parse(content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns_of(body: bytes, is_plain: bool) -> int:
-    """The numbers of a vertex: those on the first line that has any; 3 where a file of plain vertices has few lines."""
+    """How many numbers a vertex has: those on the first line with any, but 3 where a file of plain vertices has few
+    lines.
+    """
     first = len(body.lstrip().partition(b"\n")[0].split())
     if is_plain and first not in (6, 7):  # some have colours without saying so
         return 3
@@ -136,7 +139,7 @@ def _columns_of(body: bytes, is_plain: bool) -> int:
 
 
 def _line_starts(text: bytes) -> np.ndarray:
-    """Which numbers of a text are the first of their line."""
+    """Which numbers of a text are the first on their line."""
     letters = np.frombuffer(text, np.uint8)
     is_space = SPACES[letters]
     words = np.flatnonzero(~is_space & np.append(True, is_space[:-1]))  # where they begin
@@ -153,7 +156,7 @@ def _triangulate(numbers: np.ndarray, starts: np.ndarray, num_faces: int) -> np.
     starts = starts[:num_faces]
     sizes = numbers[starts]
     if not ((sizes >= 0) & (sizes == np.floor(sizes)) & (starts + sizes < ends)).all():
-        raise ValueError("a face has not as many corners as its line tells of; it is damaged or truncated")
+        raise ValueError("a face has fewer or more corners than its line states; it is damaged or truncated")
     fans = [np.empty((0, 3))]
     for size in np.unique(sizes).astype(int):
         fans.append(_fans(numbers[starts[sizes == size][:, None] + 1 + np.arange(size)]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from mmap import mmap
 
-RATES_HZ = (44100, 48000, 32000)  # of MPEG-1; MPEG-2 has half of them, MPEG-2.5 a quarter
+RATES_HZ = (44100, 48000, 32000)  # rates of MPEG-1; MPEG-2 has half of them, MPEG-2.5 a quarter
 KBITS_1 = {  # kbit/s by the header's number, 1 to 14, of MPEG-1's layers; 0 is free format
     1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     2: (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -22,17 +22,18 @@ KIND_MASK = 0xFFFE0C00  # the bits of a header that all frames share: sync, vers
 HEADER_BYTES = 4
 MONO = 3
 DECODER_DELAY = 529  # samples by which decoders of layer III are late
-LEAST_FRAMES = 3  # of a file: fewer libsndfile does not always take for sound
+LEAST_FRAMES = 3  # least frames of a file: libsndfile does not always take fewer for sound
 LEAST_RUN = 16  # frames of another kind in a row that are no accident: a recording of another rate was joined on
-LEAST_SHARE = 0.5  # of the bytes behind the first tags: what is less may be found in any file
+LEAST_SHARE = 0.5  # least share of the bytes after the first tags that frames cover: any file may hold less
 
 
 @dataclass(frozen=True)
 class MpegFrames:
-    """Where the frames of a file lie; a first frame that only tells of the others (Xing, Info, VBRI) is left out.
+    """Where the frames of a file lie, without a first frame that only describes the others (Xing, Info, VBRI).
 
-    starts, sizes: of each frame, `[frames]` in bytes. samples: of one frame. told: how many frames the file says it
-    holds, None if it does not say. delay, padding: samples at the beginning and at the end that are none of the sound.
+    starts, sizes: of each frame, `[frames]` in bytes. samples: of one frame. told: how many frames the file claims to
+    hold, None if it does not say. delay, padding: samples at the beginning and at the end that do not belong to the
+    sound.
     """
 
     starts: list[int]
@@ -43,11 +44,11 @@ class MpegFrames:
     padding: int
 
 
-def find_frames(data: bytes | mmap) -> MpegFrames | None:
-    """The frames in the content of a file; tags, pictures and junk between them are passed over.
+def find_mpeg_frames(data: bytes | mmap) -> MpegFrames | None:
+    """The frames in the content of a file; tags, pictures and junk between them are skipped.
 
-    Returns None where the headers do not tell: no two frames follow one another, or only in a small part of what may
-    be something else; or they are of free format, or change between one channel and two.
+    Returns None where the headers are not conclusive: no two frames follow one another, or only in a small part of what
+    may be something else; or they have free format, or change between one channel and two.
     """
     begin = after_tags(data, 0)
     starts, sizes = _frames_from(data, begin)
@@ -86,7 +87,7 @@ def _frames_from(data: bytes | mmap, position: int, in_step: bool = False) -> tu
 
 
 def _has_others(data: bytes | mmap, begin: int, starts: list[int], sizes: list[int]) -> bool:
-    """Whether frames of another kind stand before, between or behind the frames that were found."""
+    """Whether there are frames of another kind before, between or after the frames that were found."""
     ends = [begin, *(start + size for start, size in zip(starts, sizes, strict=True))]
     for end, start in zip(ends, [*starts, len(data)], strict=True):
         position = after_tags(data, end)
@@ -98,12 +99,12 @@ def _has_others(data: bytes | mmap, begin: int, starts: list[int], sizes: list[i
 
 
 def frames_in(data: bytes) -> list[bytes]:
-    """The frames of a part of a file that begins with one, as `find_frames` finds them in the whole."""
+    """The frames of a part of a file that begins with a frame, as `find_mpeg_frames` finds them in the whole file."""
     return [data[start : start + size] for start, size in zip(*_frames_from(data, 0, in_step=True), strict=True)]
 
 
 def _next_sync(data: bytes | mmap, position: int, in_step: bool) -> int:
-    """Where the next header may be; what follows the last of some frames is often a tag."""
+    """Where the next header may be; the last frames are often followed by a tag."""
     if in_step:
         after = after_tags(data, position)
         if after > position:
@@ -113,7 +114,7 @@ def _next_sync(data: bytes | mmap, position: int, in_step: bool) -> int:
 
 
 def after_tags(data: bytes | mmap, position: int) -> int:
-    """The position behind ID3v2 tags, whose pictures may hold what looks like frames."""
+    """The position after ID3v2 tags, whose pictures may contain what looks like frames."""
     while data[position : position + 3] == b"ID3" and len(data) >= position + 10:
         size = 0
         for byte in data[position + 6 : position + 10]:
@@ -131,7 +132,7 @@ def _follows(data: bytes | mmap, position: int, kind: int) -> bool:
 
 
 def _version_and_layer(header: int) -> tuple[int, int]:
-    """(0 for MPEG-2.5, 2 for MPEG-2, 3 for MPEG-1; layer 1 to 3), or 1 and 4 for what is reserved."""
+    """(0 for MPEG-2.5, 2 for MPEG-2, 3 for MPEG-1; layer 1 to 3), or 1 and 4 for reserved values."""
     return header >> 19 & 3, 4 - (header >> 17 & 3)
 
 
@@ -149,7 +150,7 @@ def _samples(header: int) -> int:
 
 @lru_cache
 def _size(header: int) -> int:
-    """Bytes of the frame with this header; 0 if it is none, or of free format."""
+    """The size in bytes of the frame with this header; 0 if it is none, or has free format."""
     version, layer = _version_and_layer(header)
     number = header >> 12 & 15
     if header >> 21 != 0x7FF or version == 1 or layer == 4 or number in (0, 15) or header >> 10 & 3 == 3:
@@ -162,13 +163,15 @@ def _size(header: int) -> int:
 
 
 def header_of(frame: bytes) -> tuple[int, int]:
-    """The sampling rate in Hz and the number of channels that a frame's first four bytes tell."""
+    """The sampling rate in Hz and the number of channels, from a frame's first four bytes."""
     header = int.from_bytes(frame[:4], "big")
     return _rate_hz(header), 1 if header >> 6 & 3 == MONO else 2
 
 
 def read_info(frame: bytes) -> tuple[int | None, int, int, bool]:
-    """What a file's first frame tells: number of frames, delay and padding in samples; whether it does nothing else."""
+    """What a file's first frame states: number of frames, delay and padding in samples; and whether it holds nothing
+    else.
+    """
     header = int.from_bytes(frame[:4], "big")
     version, layer = _version_and_layer(header)
     if layer != 3:

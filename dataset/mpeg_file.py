@@ -1,4 +1,4 @@
-"""An mp3 or mp2 file -> any part of it, decoded from the frames of that part alone."""
+"""An mp3 or mp2 file -> any part of it, decoded from the frames of that part only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from dataset.media import LOST_SHARE
-from dataset.mpeg import find_frames, frames_in, header_of, read_info
+from dataset.mpeg import find_mpeg_frames, frames_in, header_of, read_info
 from utils.errors import InputError
 from utils.files import mapped
 from utils.quiet import quiet_stderr
@@ -21,10 +21,10 @@ SIGNPOST = 32  # frames from one whose place is remembered to the next
 
 @dataclass(frozen=True)
 class MpegLayout:
-    """What a window of a file of MPEG frames needs to be known.
+    """What must be known about a file of MPEG frames to read a window of it.
 
     signposts: where every 32nd frame begins, and where the last one ends. samples: of a frame. delay: samples that are
-    decoded before the recording begins. lost: frames that the file says it has, which are not there.
+    decoded before the recording begins. lost: frames that the file claims to hold but does not.
     """
 
     rate_hz: int
@@ -38,9 +38,11 @@ class MpegLayout:
 
 @lru_cache(4096)
 def mpeg_layout(path: str, size: int, modified_ns: int) -> MpegLayout | None:
-    """Of a file as long as it stays the same; None if it holds something else, or frames that cannot be counted."""
+    """The layout of a file, remembered while it stays the same; None if it is another kind, or its frames cannot be
+    counted.
+    """
     with mapped(path) as data:
-        found = find_frames(data)
+        found = find_mpeg_frames(data)
         if found is None:
             return None
         rate_hz, num_channels = header_of(data[found.starts[0] : found.starts[0] + 4])
@@ -56,7 +58,7 @@ def mpeg_layout(path: str, size: int, modified_ns: int) -> MpegLayout | None:
 
 
 class MpegDecoder:
-    """A file of MPEG frames: those of a window are cut out and decoded by themselves."""
+    """A file of MPEG frames: those of a window are cut out and decoded on their own."""
 
     def __init__(self, path: str, layout: MpegLayout):
         self.path, self.layout, self.lost = path, layout, layout.lost

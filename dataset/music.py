@@ -11,16 +11,16 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from dataset.cache import Cache
-from dataset.frames import draw_frames, frames_needed
+from dataset.frames import draw_frames
 from dataset.index import IndexRow
 from dataset.point_transforms import PointAugmentation
-from dataset.points import load_voxels
+from dataset.settings import FrameSettings, VoxelSettings, Window
+from dataset.voxels import Voxels, load_voxels
 from utils.errors import InputError, UnreadableError, WriteError
 from utils.seeding import generator
 
-GAIN = (0.5, 1.5)  # of a source in training
+GAIN = (0.5, 1.5)  # range of a source's gain in training
 LEAST_MIX = 2  # sources, of --num_mix
-Cloud = tuple[np.ndarray, np.ndarray]  # coordinates [V, 3] int32, features [V, 3] float32
 
 
 @dataclass(frozen=True)
@@ -36,39 +36,39 @@ class SourceDraw:
 class Sample:
     """One mixture of N sources.
 
-    index: its number in the epoch. draws: what was read. waves: `[N, L]` float32, the mixture is their sum.
-    clouds: K frames of each of the N sources. labels: numbers of their instruments instead, and no clouds. Either may
+    index: its number in the epoch. draws: what was read. waves: `[N, L]` float32; the mixture is their sum. clouds: K
+    frames of each of the N sources. labels: the numbers of their instruments, in place of clouds. Clouds or labels may
     be followed by those of an absent instrument, which does not play.
     """
 
     index: int
     draws: list[SourceDraw]
     waves: np.ndarray
-    clouds: list[list[Cloud]]
+    clouds: list[list[Voxels]]
     labels: list[int] | None = None
 
 
 class MUSICMixDataset(Dataset):
     """Mixtures by key (epoch, index): row `index` of the list with N - 1 other rows, by default of other instruments.
 
-    Everything random depends on (seed, epoch, index) alone, in evaluation on (seed, index): workers, order and
-    restarts change nothing.
+    Everything random depends only on (seed, epoch, index), in evaluation on (seed, index): workers, order and restarts
+    change nothing.
 
     Args:
         rows: the index file's rows.
         training: random windows, gains and augmentations that differ from epoch to epoch.
         num_samples: mixtures in an epoch; rows repeat, or are picked evenly where there are fewer mixtures.
-        listed: the mixtures of an epoch themselves, from `dataset.eval_list`; `rows` may be empty then.
-        instruments: with any, a sample has its sources' numbers among them as labels, in the place of clouds.
-        distinct: no two sources of a mixture are the same instrument; if not, they are any rows of the list.
-        with_absent: behind its sources a sample has a musician with an instrument that does not play in it.
-        The rest are the options of the same names in `arguments.py`.
+        listed: the mixtures of an epoch themselves, from `dataset.eval_list`; `rows` may then be empty.
+        window, frames, voxels: what is heard of a recording, and seen of a performer and of a cloud.
+        instruments: if any are given, a sample has labels, its sources' numbers among them, in place of clouds.
+        distinct: no two sources of a mixture are the same instrument; if False, they are any rows of the list.
+        with_absent: after its sources a sample has a musician whose instrument does not play in it.
+        The rest: the options of the same names in `arguments.py`.
 
     Raises:
-        InputError: fewer instruments than `num_mix`, too few frames for `num_frames` and `stride_frames`, or one that
-            is not among `instruments`, or no absent one for some mixture.
-            Unreadable files are not raised but returned in place of the sample, so that they cross the border of
-            a worker process as they are.
+        InputError: fewer instruments than `num_mix`, too few frames for `frames`, an instrument that is not among
+            `instruments`, or no absent one for some mixture. Unreadable files are not raised but returned in place of
+            the sample, so that they cross the border of a worker process unchanged.
     """
 
     def __init__(
@@ -79,12 +79,9 @@ class MUSICMixDataset(Dataset):
         num_samples: int,
         seed: int,
         num_mix: int,
-        num_frames: int,
-        stride_frames: int,
-        aud_len: int,
-        aud_rate: int,
-        voxel_size: float,
-        rgbs_feature: bool,
+        window: Window,
+        frames: FrameSettings,
+        voxels: VoxelSettings,
         augment: float = 1.0,
         cache: str = "",
         listed: list[list[SourceDraw]] | None = None,
@@ -95,10 +92,8 @@ class MUSICMixDataset(Dataset):
         self.listed = listed
         self.instruments, self.distinct, self.with_absent = list(instruments), distinct, with_absent
         self.rows, self.training, self.seed = rows, training, seed
-        self.num_samples = num_samples
-        self.num_mix, self.num_frames, self.stride_frames = num_mix, num_frames, stride_frames
-        self.aud_len, self.aud_rate = aud_len, aud_rate
-        self.voxel_size, self.rgbs_feature, self.augment = voxel_size, rgbs_feature, augment
+        self.num_samples, self.num_mix, self.augment = num_samples, num_mix, augment
+        self.window, self.frames, self.voxels = window, frames, voxels
         self.cache = Cache(cache)
         self.by_instrument: dict[str, list[IndexRow]] = {}
         for row in rows:
@@ -159,7 +154,7 @@ class MUSICMixDataset(Dataset):
             return others[rng.integers(len(others))]
         others = [row for row in self.rows if row.instrument not in playing]
         row = others[rng.integers(len(others))]
-        return SourceDraw(row, 0, draw_frames(row.num_frames, self.num_frames, self.stride_frames, rng))
+        return SourceDraw(row, 0, draw_frames(row.num_frames, self.frames, rng))
 
     def _check_absent(self) -> None:
         mixtures = self.listed or []
@@ -174,23 +169,23 @@ class MUSICMixDataset(Dataset):
         if len(self.rows) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
             raise InputError(
-                f"{listed}: holds {len(self.rows)} recording(s), a mixture needs {self.num_mix}; {self._mend()}"
+                f"{listed}: holds {len(self.rows)} recording(s), a mixture needs {self.num_mix}; {self._advice()}"
             )
         if self.distinct and len(self.by_instrument) < self.num_mix:
             listed = self.rows[0].origin.rpartition(":")[0] or "the list"
             raise InputError(
                 f"{listed}: holds {len(self.by_instrument)} instrument(s) ({', '.join(sorted(self.by_instrument))}), "
-                f"a mixture needs {self.num_mix} different ones; {self._mend()}"
+                f"a mixture needs {self.num_mix} different ones; {self._advice()}"
             )
-        needed = frames_needed(self.num_frames, self.stride_frames)
+        frames = self.frames
         for row in self.rows:
-            if row.num_frames < needed:
+            if row.num_frames < frames.needed:
                 raise InputError(
-                    f"{row.origin}: {row.num_frames} frame(s), but --num_frames {self.num_frames} --stride_frames "
-                    f"{self.stride_frames} needs {needed}"
+                    f"{row.origin}: {row.num_frames} frame(s), but --num_frames {frames.count} --stride_frames "
+                    f"{frames.stride} needs {frames.needed}"
                 )
 
-    def _mend(self) -> str:
+    def _advice(self) -> str:
         return "lower --num_mix or add recordings" if self.num_mix > LEAST_MIX else "add recordings"
 
     def _check_instruments(self) -> None:
@@ -201,30 +196,30 @@ class MUSICMixDataset(Dataset):
 
     def _draw_source(self, row: IndexRow, rng: np.random.Generator) -> SourceDraw:
         start = self._draw_window(row, rng)
-        return SourceDraw(row, start, draw_frames(row.num_frames, self.num_frames, self.stride_frames, rng))
+        return SourceDraw(row, start, draw_frames(row.num_frames, self.frames, rng))
 
     def _draw_window(self, row: IndexRow, rng: np.random.Generator) -> int:
-        half = self.aud_len // 2
+        half = self.window.length // 2
         with _reading(row.audio_path, row):
-            length = self.cache.recording_length(row.audio_path, self.aud_rate)
-        if length <= self.aud_len:  # too short: it is repeated until a window fits
-            length *= self.aud_len // length + 1
+            length = self.cache.recording_length(row.audio_path, self.window.rate_hz)
+        if length <= self.window.length:  # too short: it is repeated until a window fits
+            length *= self.window.length // length + 1
         return int(rng.integers(half + 1, max(length - half, half + 2))) - half
 
     def _load_wave(self, draw: SourceDraw, rng: np.random.Generator) -> np.ndarray:
         """`[L]` float32 in -1/N..1/N; with an odd audLen the last sample stays 0, as in the published system."""
-        length = self.aud_len // 2 * 2
-        wave = np.zeros(self.aud_len, dtype=np.float32)
+        length = self.window.length // 2 * 2
+        wave = np.zeros(self.window.length, dtype=np.float32)
         path = draw.row.audio_path
         with _reading(path, draw.row):
-            wave[:length] = self.cache.read_window(path, draw.window_start, length, self.aud_rate)
+            wave[:length] = self.cache.read_window(path, draw.window_start, length, self.window.rate_hz)
         if self.training:
             wave *= np.float32(rng.uniform(*GAIN))
         return wave.clip(-1.0, 1.0) / self.num_mix
 
-    def _load_clouds(self, draw: SourceDraw, rng: np.random.Generator) -> list[Cloud]:
+    def _load_clouds(self, draw: SourceDraw, rng: np.random.Generator) -> list[Voxels]:
         augmentation = PointAugmentation.draw(rng, self.augment) if self.training and self.augment else None
-        settings = (self.voxel_size, self.rgbs_feature, augmentation, rng, self.cache.read_points)
+        settings = (self.voxels, augmentation, rng, self.cache.read_points)
         clouds = []
         for path in map(draw.row.frame_path, draw.frames):
             with _reading(path, draw.row):
@@ -240,4 +235,4 @@ def _reading(path: str, row: IndexRow) -> Iterator[None]:
     except WriteError:  # of the cache: nothing is wrong with the row
         raise
     except InputError as error:
-        raise UnreadableError(f"{error}; mend the file or take {row.origin} out of the list", path) from error
+        raise UnreadableError(f"{error}; fix the file or remove {row.origin} from the list", path) from error

@@ -1,16 +1,16 @@
-"""The pages of an Ogg file: where each of the recordings begins and ends that one file may hold, one after another."""
+"""The pages of an Ogg file: where each of the recordings that it may hold, one after another, begins and ends."""
 
 from __future__ import annotations
 
 from mmap import mmap
 
 CAPTURE = b"OggS"
-HEADER_BYTES = 27  # of a page, before its table of segments
+HEADER_BYTES = 27  # bytes of a page before its table of segments
 FIRST_PAGE = 2  # flag of a stream's first page
 
 
 def find_links(data: bytes | mmap) -> list[tuple[int, int]]:
-    """Begin and end in bytes of every chained recording; what stands before, between and behind them is in none."""
+    """Begin and end in bytes of every chained recording, without anything that lies between them."""
     links: list[tuple[int, int]] = []
     was_first = False
     position = data.find(CAPTURE)

@@ -1,4 +1,4 @@
-"""PLY files -> their vertices. Headers are taken as they come; nothing but the vertices is read."""
+"""PLY files -> their vertices. Headers may be of any kind; nothing but the vertices is read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Header:
 
 
 def read_vertices(path: str) -> np.ndarray:
-    """The vertices of a PLY file, a structured array `[P]`; what comes behind them may be damaged.
+    """The vertices of a PLY file, a structured array `[P]`; what follows them may be damaged.
 
     Raises:
         OSError, ValueError: the file cannot be read, or is not PLY, truncated or damaged.
@@ -74,7 +74,7 @@ def read_vertices(path: str) -> np.ndarray:
 
 
 def parse_header(content: bytes) -> Header:
-    """The header of a PLY file; raises ValueError if it is none."""
+    """The header of a PLY file; raises ValueError if there is none."""
     end = END.search(content, 0, MOST_HEADER_BYTES)
     if not content.removeprefix(b"\xef\xbb\xbf").startswith(b"ply") or not end:
         raise ValueError(
@@ -114,7 +114,7 @@ def vertex_fields(path: str) -> list[str]:
 
 
 def _check_counts(header: Header, size: int) -> None:
-    """Raises ValueError for more records than `size` bytes can hold, each a byte or more."""
+    """Raises ValueError for more records than `size` bytes can hold, at one byte or more each."""
     for element in header.elements:
         least = sum(np.dtype(kind or "u1").itemsize for _, kind in element.properties)
         if element.count * max(1, least if header.encoding != "ascii" else len(element.properties)) > size:
@@ -122,7 +122,7 @@ def _check_counts(header: Header, size: int) -> None:
 
 
 def _ascii_vertices(content: bytes, header: Header, skipped: int, vertex: Element) -> np.ndarray:
-    """The vertices that follow so many other records, each on a line."""
+    """The vertices that follow the given number of other records, each on a line."""
     body = content[header.body :]
     body = body.replace(b"\r", b"\n") if header.has_returns else body
     if skipped:

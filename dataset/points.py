@@ -1,20 +1,17 @@
-"""Point clouds: PLY files <-> points and colours -> voxels."""
+"""Point clouds: PLY files <-> points and colours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from plyfile import PlyParseError
 
-from dataset.colours import find_colours, full_scale, to_unit
-from dataset.ply import read_vertices, vertex_fields
-from dataset.point_transforms import PointAugmentation
+from dataset.colours import find_colours, to_unit
+from dataset.ply import read_vertices
 from utils.errors import InputError
 from utils.files import words_of
-
-MAX_COORDINATE = 2**16  # voxels from the origin on any axis: a batch of such clouds can still be numbered
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def read_ply(path: str) -> RawCloud:
 
 
 def find_axes(fields: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The columns x, y, z; raises ValueError that tells the names there are."""
+    """The columns x, y, z; raises ValueError that lists the columns found."""
     by_name = {name.lower(): name for name in reversed(list(fields))}
     if not {"x", "y", "z"} <= set(by_name):
         raise ValueError(f"it has no x y z, but {' '.join(fields) or 'nothing'}")
@@ -103,74 +100,3 @@ def ply_bytes(xyz: np.ndarray, rgb: np.ndarray | None = None) -> bytes:
     properties += [] if rgb is None else [f"property uchar {channel}" for channel in ("red", "green", "blue")]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(xyz)}", *properties, "end_header", ""]
     return "\n".join(header).encode("ascii") + vertices.tobytes()
-
-
-def load_voxels(
-    path: str,
-    voxel_size_m: float,
-    rgbs_feature: bool,
-    augmentation: PointAugmentation | None,
-    rng: np.random.Generator,
-    read: Callable[[str], tuple[np.ndarray, np.ndarray | None]] = read_points,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels of a PLY file, augmented if asked: coordinates `[V, 3]` int32, features `[V, 3]` float32.
-
-    Features are the colours, or the points themselves. `rng` draws the noise of the colours that are kept. `read`
-    is `read_points`, or the same of a cache.
-
-    Raises:
-        InputError: as `read` and `voxelise`, or colours that are asked for but missing or out of range.
-    """
-    xyz, rgb = read(path)
-    if rgbs_feature and rgb is None:
-        raise InputError(f"{path}: the cloud has no colours; use --rgbs_feature 0{_fields_told(path)}")
-    try:
-        scale = full_scale(rgb) if rgbs_feature else 1.0
-        with np.errstate(over="ignore", invalid="ignore"):  # of points that `voxelise` refuses
-            if augmentation is not None:
-                xyz = augmentation.move(xyz)
-            coordinates, features = voxelise(xyz, rgb if rgbs_feature else xyz, voxel_size_m)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    if rgbs_feature:
-        features = to_unit(features, scale)
-        if augmentation is not None:
-            features = augmentation.tint(features, rng)
-    return coordinates, features
-
-
-def _fields_told(path: str) -> str:
-    """What the points of a PLY file have instead of colours."""
-    try:
-        return f" (its points have {' '.join(vertex_fields(path))})"
-    except (OSError, ValueError):  # a mesh
-        return ""
-
-
-def voxelise(xyz: np.ndarray, features: np.ndarray, voxel_size_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """The occupied voxels of points `[P, 3]` with features `[P, 3]`.
-
-    Returns:
-        coordinates `[V, 3]` int32, `floor(xyz / voxel_size)`, each once and in order of x, y, z; features `[V, 3]`
-        of the first point in each voxel, in their own type.
-
-    Raises:
-        InputError: points too far from the origin to be numbered.
-    """
-    cells = np.divide(xyz.T, voxel_size_m, dtype=np.float64)  # [3, P]
-    np.floor(cells, out=cells)
-    low, high = cells.min(axis=1, keepdims=True), cells.max(axis=1, keepdims=True)
-    if not max(high.max(), -low.min()) <= MAX_COORDINATE:  # or NaN, of infinite points that were moved
-        raise InputError(
-            f"points up to {np.nanmax(np.abs(xyz)):.3g} m from the origin, more than {MAX_COORDINATE} voxels of "
-            f"{voxel_size_m:g} m: are the clouds in metres?"
-        )
-    # Numbers of 16 bits are sorted by radix, several times faster; only voxels 2**16 apart on an axis need more.
-    numbers = (cells - low).astype(np.uint16 if (high - low).max() < 2**16 else np.uint32)
-    order = np.lexsort(numbers[::-1])  # stable: the first point of a voxel comes first
-    numbers = numbers.take(order, axis=1)
-    is_first = np.ones(len(order), dtype=bool)
-    np.any(numbers[:, 1:] != numbers[:, :-1], axis=0, out=is_first[1:])
-    first = order.compress(is_first)
-    coordinates, kept = (rows.take(first, axis=1).T for rows in (cells, features.T))
-    return np.ascontiguousarray(coordinates, dtype=np.int32), np.ascontiguousarray(kept)

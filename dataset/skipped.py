@@ -1,4 +1,4 @@
-"""Files of the data set that cannot be read and are passed over."""
+"""Files of the data set that cannot be read and are skipped."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from utils.progress import say
 
 
 class Skipped:
-    """The unreadable files of a run: up to `limit` distinct files are skipped; the next ends the run.
+    """The unreadable files of a run: up to `limit` distinct files are skipped; the next one ends the run.
 
     Args:
         limit: how many.
-        files: path -> what is wrong with it, those found before; it grows.
+        files: path -> what is wrong with it, for files found earlier; more are added here.
     """
 
     def __init__(self, limit: int, files: dict[str, str] | None = None):
         self.limit, self.files = limit, {} if files is None else files
 
     def add(self, error: InputError) -> None:
-        """Notes the file of an error.
+        """Notes the file that an error is about.
 
         Raises:
-            InputError: `error`, if it is about no file of the data set, or about one too many.
+            InputError: `error` itself, if it is not about a file of the data set, or exceeds the limit.
         """
         if not isinstance(error, UnreadableError) or not self.limit:
             raise error
         if error.path in self.files:
             return
         if len(self.files) >= self.limit:
-            raise InputError(f"{error}; one more than --skip_bad_samples {self.limit} passes over") from error
+            raise InputError(f"{error}; this is one more than --skip_bad_samples {self.limit} allows") from error
         self.files[error.path] = str(error)
         say(f"skipped: {error}")
 

@@ -1,4 +1,6 @@
-"""What libsndfile reads -> any part of it; and files that it reads in part, or wrongly, in a form that it does read."""
+"""Any part of a file that libsndfile reads; files that it would read incompletely or wrongly are given in
+another form.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,14 @@ OGG_LAST_PAGE = 2**18  # samples; seeking into the last page misses, and a page 
 
 
 class SoundFileDecoder:
-    """What libsndfile reads and finds its way in.
+    """A file that libsndfile reads and can seek in.
 
     Attributes:
-        is_exact: libsndfile's count of samples is what a full decode gives, and any place can be sought.
+        is_exact: libsndfile's count of samples is what a full decode gives, and any position can be sought.
 
     Args:
         source: the path, or a part of the file.
-        num_samples: in the place of libsndfile's own count.
+        num_samples: in place of libsndfile's own count.
 
     Raises:
         soundfile.LibsndfileError, OSError, TypeError: the file cannot be read.
@@ -57,7 +59,9 @@ class SoundFileDecoder:
         self._file.close()
 
     def _anchor(self, start: int) -> int:
-        """Where decoding must begin for sample `start` to be right; files that are not compressed start there."""
+        """Where decoding must begin so that sample `start` is right; at `start` itself in files that are not
+        compressed.
+        """
         if self.format == "OGG":
             warm_up = OPUS_WARM_UP if self._file.subtype == "OPUS" else VORBIS_WARM_UP
             return max(0, min(start - warm_up, self.num_samples - OGG_LAST_PAGE))
@@ -65,7 +69,7 @@ class SoundFileDecoder:
 
 
 class ChainDecoder:
-    """Recordings one after another in one file: each has a decoder of its own."""
+    """Recordings one after another in one file, each with a decoder of its own."""
 
     lost = 0
 
@@ -96,7 +100,7 @@ class ChainDecoder:
 
 
 class FilePart:
-    """Bytes `start .. end` of a file, as a file to read, the first of them replaced by `head`."""
+    """Bytes `start .. end` of a file as a file to read, with the first bytes replaced by `head`."""
 
     def __init__(self, path: str, start: int, end: int | None = None, head: bytes = b""):
         self._start, self._head = start, head
@@ -124,9 +128,9 @@ class FilePart:
 
 
 def plain_rifx(path: str) -> FilePart | None:
-    """A big-endian WAV file whose header is of the extensible kind, with a plain one, which libsndfile reads.
+    """A big-endian WAV file with an extensible header, with the header replaced by a plain one, which libsndfile reads.
 
-    None if it is another file, or of samples that are not whole numbers or floats.
+    None for other files, and for samples that are neither whole numbers nor floats.
     """
     with open(path, "rb") as file:
         if file.read(12)[::8] != b"RW":

@@ -1,4 +1,4 @@
-"""Text with numbers in columns -> an array; what is wrong is told by line."""
+"""Text with numbers in columns -> an array; errors name the line."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from io import BytesIO
 
 import numpy as np
 
-MOST_HEADER_BYTES = 2**20  # of any cloud: what has no end of it by then is none, or would take long to read
-MOST_LINE_BYTES = 2**20  # of numbers in columns
+MOST_HEADER_BYTES = 2**20  # a file whose header has no end by then is no cloud, or would take long to read
+MOST_LINE_BYTES = 2**20  # longest line of numbers in columns
 
 
 def parse_table(text: bytes, width: int | None = None, most: int | None = None, first_line: int = 1) -> np.ndarray:
-    """Numbers `[rows, width]`, float64, separated by blanks; blank lines and `#` comments are passed over.
+    """Numbers `[rows, width]`, float64, separated by blanks; blank lines and `#` comments are skipped.
 
     Args:
-        width: columns there must be; None: as many as the first line has.
-        most: rows that are read, whatever follows them.
+        width: how many columns there must be; None: as many as the first line has.
+        most: how many rows are read; any others are ignored.
         first_line: the number of the text's first line, for messages.
 
     Raises:
-        ValueError: a word is no number, or lines differ in length or are too long.
+        ValueError: a word is not a number, or lines differ in length or are too long.
     """
     check_lines(text, first_line, most)
     try:
@@ -35,7 +35,7 @@ def parse_table(text: bytes, width: int | None = None, most: int | None = None, 
 
 
 def check_lines(text: bytes, first_line: int = 1, most: int | None = None) -> None:
-    """Raises ValueError for a text with a line too long for numbers in columns: reading it would take long.
+    """Raises ValueError for a text with a line too long for numbers in columns, which would take long to read.
 
     most: lines that are looked at; `first_line` is the number of the first.
     """
@@ -58,7 +58,7 @@ def is_number(word: bytes | str) -> bool:
 
 
 def _what_is_wrong(text: bytes, width: int | None, first_line: int) -> str:
-    """Of the first line that is not like the others; '' if there is none."""
+    """A message about the first line that differs from the others; '' if there is none."""
     for number, line in enumerate(text.split(b"\n"), first_line):
         words = line.partition(b"#")[0].split()
         if not words:

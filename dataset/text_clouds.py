@@ -1,4 +1,6 @@
-"""Text files with a point a line (XYZ, XYZRGB, PTS), of any separator and order of columns -> points and colours."""
+"""Text files with one point a line (XYZ, XYZRGB, PTS), with any separator and order of columns -> points and
+colours.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from utils.files import read_bytes, words_of
 
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 COMMENTS = (b"#", b"//")
-COUNT = re.compile("[0-9]{1,18}")  # of points, on a line of its own
-SAMPLED_LINES = 1000  # that decide on the separators
+COUNT = re.compile("[0-9]{1,18}")  # the number of points, on a line of its own
+SAMPLED_LINES = 1000  # lines by which the separators are chosen
 DECIMAL_COMMA = re.compile(rb"[-+]?\d*,\d+(?:[eE][-+]?\d+)?,?")  # a word of the lines where blanks separate
 TITLES = {  # words of a title, in lower case -> what the columns are
     **{word: axis for axis in "xyz" for word in (axis, f"{axis}_coord", f"{axis}_coordinate", f"coord_{axis}")},
@@ -26,20 +28,21 @@ TITLES = {  # words of a title, in lower case -> what the columns are
     },
 }
 USUAL = {3: "x y z", 4: "x y z _", 5: "x y z _ _"}
-MADE_SHARE = 0.02  # of a column's variance, that the colours it is made of leave open
+MADE_SHARE = 0.02  # share of a column's variance that the colours it was made from leave unexplained
 CLEARLY = 0.3  # between two correlations
 UNIT_LENGTH = 0.02  # how far normals may be from length 1
 
 
 def read_text(path: str, columns: Sequence[str] | None = None) -> RawCloud:
-    """A text file with a point a line, in its own numbers.
+    """A text file with one point a line, in its own numbers.
 
     Args:
-        columns: what the columns are: x y z, perhaps r g b, and any other word for each of the rest. None: as a title
-            says; without one, x y z come first and the values decide on the rest, which is told in the notes.
+        columns: what the columns are: x y z, perhaps r g b, and any other word for each of the rest. None: as the
+            file's title says; without a title x y z come first, the values decide on the rest, and the notes say what
+            was assumed.
 
     Raises:
-        InputError: the file is missing, truncated or anything else, holds no points, or has other columns.
+        InputError: the file is missing, truncated or of another kind, holds no points, or has other columns.
     """
     try:
         content = read_bytes(path)
@@ -54,7 +57,7 @@ def read_text(path: str, columns: Sequence[str] | None = None) -> RawCloud:
 
 
 def check_columns(columns: Sequence[str]) -> None:
-    """Raises InputError for `columns` that do not say where x y z are, or some of r g b alone."""
+    """Raises InputError for `columns` that do not say where x y z are, or name only some of r g b."""
     counts = {name: list(columns).count(name) for name in "xyzrgb"}
     if any(counts[axis] != 1 for axis in "xyz") or len({counts[channel] for channel in "rgb"}) > 1 or counts["r"] > 1:
         raise InputError("--columns: expected x y z, once each, r g b once each or not at all, and _ for what is else")
@@ -83,7 +86,7 @@ def _parse(content: bytes) -> tuple[np.ndarray, list[str], bool]:
 
 
 def _head(content: bytes) -> tuple[int, int, list[str], int | None]:
-    """Where the points begin (byte and line), the words of a title, and the number of points if it stands there."""
+    """Where the points begin (byte and line), the words of a title, and the number of points if the file states it."""
     start, title, is_titled, count = 0, [], False, None
     lines = content[:MOST_HEADER_BYTES].split(b"\n")
     for number, line in enumerate(lines, 1):
@@ -108,7 +111,7 @@ def _words(line: bytes) -> list[str]:
 
 
 def _starts_as_number(word: str) -> bool:
-    """Whether a word is a number, or a damaged one: no title has it."""
+    """Whether a word is a number, or a damaged one; titles contain neither."""
     return is_number(word) and word.lower() not in ("nan", "inf", "infinity") or bool(re.match(r"[-+.]*\d", word))
 
 
@@ -143,7 +146,7 @@ def _separated_by_blanks(body: bytes) -> tuple[bytes, bool]:
 
 
 def _scans(body: bytes, count: int, number: int) -> np.ndarray:
-    """The points of one scan or more, each but the first after a line that tells how many they are."""
+    """The points of one scan or more; each scan but the first follows a line with its number of points."""
     tables, lines = [], body.split(b"\n")
     while True:
         taken = end = 0
@@ -152,7 +155,7 @@ def _scans(body: bytes, count: int, number: int) -> np.ndarray:
             end += 1
         table = parse_table(b"\n".join(lines[:end]), tables[0].shape[1] if tables else None, first_line=number)
         if len(table) < count or (len(table) and table.shape[1] == 1):
-            raise ValueError(f"{len(table)} points, but its first line tells of {count}; the file is truncated")
+            raise ValueError(f"{len(table)} points, but its first line states {count}; the file is truncated")
         tables += [table] if count else []
         lines, number = lines[end:], number + end
         skipped = next((k for k, line in enumerate(lines) if line.strip()), None)
@@ -160,14 +163,14 @@ def _scans(body: bytes, count: int, number: int) -> np.ndarray:
             return np.concatenate(tables) if tables else np.empty((0, 0))
         words = lines[skipped].split()
         if len(words) != 1 or not COUNT.fullmatch(words[0].decode("latin-1")):
-            raise ValueError(f"more than the {count} points that the line above them tells of")
+            raise ValueError(f"more than the {count} points that the line above them states")
         count, lines, number = int(words[0]), lines[skipped + 1 :], number + skipped + 1
 
 
 def _name_columns(
     table: np.ndarray, title: list[str], columns: Sequence[str] | None, ending: str
 ) -> tuple[Sequence[str], str]:
-    """What each column is, and what to tell of it."""
+    """What each column is, and a note on what was assumed."""
     width = table.shape[1]
     if columns is not None:
         if len(columns) != width:
@@ -186,7 +189,9 @@ def _name_columns(
 
 
 def _guess(table: np.ndarray, ending: str) -> list[str]:
-    """What the columns are, by their values; where two orders are as likely, as programs write such files."""
+    """What the columns are, judged by their values; where two orders are as likely, the one that programs usually
+    write.
+    """
     width = table.shape[1]
     if width in USUAL:
         return USUAL[width].split()
@@ -206,10 +211,10 @@ def _guess(table: np.ndarray, ending: str) -> list[str]:
 
 
 def _is_first_odd(columns: np.ndarray, otherwise: bool) -> bool:
-    """Whether of four columns `[P, 4]` the first is the one that is no colour: the last goes with the middle ones.
+    """Whether, of four columns `[P, 4]`, the first one is not a colour and the last one belongs with the middle ones.
 
-    An alpha is the same everywhere; an intensity may be made of the colours; red, green and blue are bright in the same
-    places. otherwise: where none of this tells.
+    An alpha channel is the same everywhere; an intensity may be made from the colours; red, green and blue are bright
+    in the same places. otherwise: the answer where none of this is conclusive.
     """
     if not np.ptp(columns[:, 3]) or not np.ptp(columns[:, 0]):
         return not np.ptp(columns[:, 0]) and bool(np.ptp(columns[:, 3]))
@@ -224,7 +229,7 @@ def _is_first_odd(columns: np.ndarray, otherwise: bool) -> bool:
 
 
 def _is_made_of(column: np.ndarray, others: np.ndarray) -> bool:
-    """Whether a column `[P]` is a sum of the others `[P, 3]`, but for rounding and a little noise."""
+    """Whether a column `[P]` is a sum of the others `[P, 3]`, except for rounding and a little noise."""
     table = np.column_stack([others, np.ones(len(others))])
     rest = column - table @ np.linalg.lstsq(table, column, rcond=None)[0]
     return bool(rest.var() < MADE_SHARE * column.var())
@@ -235,7 +240,7 @@ def _are_bytes(columns: np.ndarray) -> bool:
 
 
 def _are_parts(columns: np.ndarray) -> bool:
-    """Whether columns `[P, 3]` are colours that are not whole: of 0..1 or 0..255, and no normals."""
+    """Whether columns `[P, 3]` are colours that are not whole numbers, in 0..1 or 0..255, and not normals."""
     if not len(columns) or columns.min() < 0 or columns.max() > 255:
         return False
     lengths = np.linalg.norm(columns, axis=1)

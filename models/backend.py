@@ -55,8 +55,8 @@ def supports(engine: ModuleType, device: torch.device) -> bool:
 def choose_engine(name: str, device: torch.device) -> ModuleType:
     """The engine for one of BACKENDS on a device.
 
-    `auto` takes what wins a race on a GPU, of those that run there. On a CPU the built-in engine is the fastest
-    (`scripts/benchmark.py sparse`).
+    On a GPU, `auto` takes the fastest of the engines that run there, in a short race. On a CPU it takes the built-in
+    engine, which is the fastest (`scripts/benchmark.py sparse`).
 
     Raises:
         InputError: an engine is asked for that is missing, or that does not run on the device.
@@ -83,14 +83,14 @@ def choose_engine(name: str, device: torch.device) -> ModuleType:
 
 def engine_name(engine: ModuleType) -> str:
     """`builtin`, `triton` or `minkowski`."""
-    names = {"models.sparse": "builtin", "models.sparse_triton": "triton"}
-    return names.get(engine.__name__, "minkowski")
+    names = {"sparse": "builtin", "sparse_triton": "triton"}
+    return names.get(engine.__name__.rpartition(".")[2], "minkowski")
 
 
 def _seconds_or_never(engine: ModuleType, device: torch.device) -> float:
-    """The seconds of `race`; infinite, with a note, for an engine that does not run here after all."""
+    """The seconds of `time_pass`; infinite, with a note, for an engine that turns out not to run here."""
     try:
-        return race(engine, device)
+        return time_pass(engine, device)
     except Exception as error:  # compilers and drivers have errors of their own
         if engine is sparse:
             raise
@@ -99,7 +99,7 @@ def _seconds_or_never(engine: ModuleType, device: torch.device) -> float:
         return math.inf
 
 
-def race(engine: ModuleType, device: torch.device) -> float:
+def time_pass(engine: ModuleType, device: torch.device) -> float:
     """Seconds of a forward and backward pass of the vision net on shells like those of bodies; the best of three."""
     net = SparseResNet18(16, engine).to(device)
     coordinates, features = shells(RACE_CLOUDS, RACE_VOXELS)

@@ -10,7 +10,8 @@ from torch import Tensor
 def weighted_bce(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Mean of `weight * binary cross entropy`; all `[B, 1, F, T]`, prediction and target in 0..1.
 
-    A prediction with NaN has the loss NaN, as with the other losses; PyTorch's function would fail, on a GPU for good.
+    A prediction with NaN has the loss NaN, as with the other losses. PyTorch's function alone would fail, and on a GPU
+    nothing could be computed afterwards.
     """
     known = torch.where(prediction.isnan(), 0.5, prediction)
     return F.binary_cross_entropy(known, target, weight) + 0 * prediction.sum()

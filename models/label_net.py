@@ -1,4 +1,4 @@
-"""The paper's reference case: the instrument's name in the place of its player's cloud."""
+"""The paper's reference case: the instrument's name in place of its player's cloud."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from models.criterion import weighted_bce
+from models.mask_rules import MASK_RULES
 from models.targets import loss_weight, target_masks
-from utils.spectrogram import istft, stft, unwarp, warp
+from utils.metrics import multi_resolution_stft_distance
+from utils.spectrogram import LOG_BINS, istft, stft, unwarp, warp
 
 ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
@@ -20,18 +22,18 @@ ACTIVATIONS = {
     "no": lambda x: x,
 }
 FRAME_POOLS = {"maxpool": torch.amax, "avgpool": torch.mean}  # over the K frames of a source
-AMP = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}  # of the U-Net in training
+AMP = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}  # precision of the U-Net in training
 EPSILON = 1e-10  # keeps the logarithm and the ratio of silent points finite
 
 
 def activate(x: Tensor, name: str, dim: int) -> Tensor:
-    """Applies an activation by name; softmax runs over `dim`."""
+    """Applies an activation by name to `[...]`; softmax runs over `dim`."""
     return ACTIVATIONS[name](x, dim) if name == "softmax" else ACTIVATIONS[name](x)
 
 
 @dataclass
 class Separation:
-    """What one forward knows. F' is 256 with `log_freq`, else the 512 STFT bins.
+    """What one forward knows. F' is `log_bins` with `log_freq`, else the F bins of the STFT.
 
     spectrum: complex mixture `[B, F, T]`. magnitude: of the mixture, warped, `[B, 1, F', T]`. weight: `[B, 1, F', T]`.
     sound_features: `[B, C, F', T]`. vision_features: `[N, B, C]`. masks: predicted, before any threshold,
@@ -54,7 +56,7 @@ class SeparationNet(nn.Module):
     Args:
         sound: `[B, 1, F', T] -> [B, C, F', T]`.
         vision: (coordinates `[V, 4]`, features `[V, 3]`, clouds of a group) -> `[clouds, C]`; a label net takes labels
-            in the place of coordinates and features.
+            instead of coordinates and features.
         synthesizer: (`[B, C]`, `[B, C, F', T]`) -> `[B, 1, F', T]`.
         criterion: (prediction, target, weight), each `[B, 1, F', T]`, -> scalar.
         amp: precision of the sound net in training; its output, and everything else, is float32.
@@ -76,7 +78,9 @@ class SeparationNet(nn.Module):
         mask_thres: float = 0.5,
         criterion: Callable[[Tensor, Tensor, Tensor], Tensor] = weighted_bce,
         weighted_loss: bool = False,
+        wave_loss: float = 0.0,
         log_freq: bool = True,
+        log_bins: int = LOG_BINS,
         stft_frame: int = 1022,
         stft_hop: int = 256,
         amp: str = "no",
@@ -86,8 +90,9 @@ class SeparationNet(nn.Module):
         self.num_frames, self.frame_pool = num_frames, FRAME_POOLS[frame_pool]
         self.vision_activation, self.sound_activation = vision_activation, sound_activation
         self.output_activation = output_activation
-        self.binary_mask, self.mask_thres, self.log_freq = binary_mask, mask_thres, log_freq
-        self.criterion, self.weighted_loss = criterion, weighted_loss
+        self.binary_mask, self.mask_thres = binary_mask, mask_thres
+        self.log_freq, self.log_bins = log_freq, log_bins
+        self.criterion, self.weighted_loss, self.wave_loss = criterion, weighted_loss, wave_loss
         self.stft_frame, self.stft_hop = stft_frame, stft_hop
         self.amp = AMP[amp]
 
@@ -120,6 +125,8 @@ class SeparationNet(nn.Module):
             result.targets = self.targets(magnitude, sources)  # [N, B, 1, F', T]
             losses = [self.criterion(mask, target, weight) for mask, target in zip(masks, result.targets, strict=True)]
             result.loss = torch.stack(losses).mean()
+            if self.wave_loss:
+                result.loss = result.loss + self.wave_loss * self.wave_distance(spectrum, masks, sources)
         return result
 
     def listen(self, magnitude: Tensor) -> Tensor:
@@ -163,26 +170,37 @@ class SeparationNet(nn.Module):
         warped = self.to_log_frequency(magnitudes.flatten(0, 1)).unflatten(0, magnitudes.shape[:2])
         return target_masks(magnitude, warped, self.binary_mask)
 
-    def to_log_frequency(self, magnitude: Tensor) -> Tensor:
-        """`[B, 1, F, T] -> [B, 1, 256, T]` with `log_freq`, unchanged without."""
-        return warp(magnitude) if self.log_freq else magnitude
+    def wave_distance(self, spectrum: Tensor, masks: Tensor, sources: Tensor) -> Tensor:
+        """The mean multi-resolution STFT distance of what soft masks separate to the sources `[N, B, L]`: a scalar."""
+        linear = self.linear_masks(masks, spectrum.shape[-2], "soft")
+        estimates = istft(linear * spectrum, self.stft_frame, self.stft_hop)  # [N, B, L']
+        return multi_resolution_stft_distance(sources[..., : estimates.shape[-1]], estimates).mean()
 
-    def apply_masks(self, spectrum: Tensor, masks: Tensor) -> Tensor:
+    def to_log_frequency(self, magnitude: Tensor) -> Tensor:
+        """`[B, 1, F, T] -> [B, 1, log_bins, T]` with `log_freq`, unchanged without."""
+        return warp(magnitude, self.log_bins) if self.log_freq else magnitude
+
+    def apply_masks(self, spectrum: Tensor, masks: Tensor, rule: str = "auto") -> Tensor:
         """Separated waveforms: mixture `[B, F, T]` complex, masks `[N, B, 1, F', T]` -> `[N, B, hop * (T - 1)]`.
 
-        Masks go back to linear frequency, binary ones are cut at `mask_thres`, and the mixture lends its phase.
+        Masks go back to linear frequency and follow the `rule` (see `linear_masks`); the mixture lends its phase.
         """
-        linear = self.linear_masks(masks, spectrum.shape[-2], binary=self.binary_mask)  # [N, B, F, T]
-        return istft(linear * spectrum, self.stft_frame, self.stft_hop).clamp(-1.0, 1.0)
+        return self.apply_linear_masks(spectrum, self.linear_masks(masks, spectrum.shape[-2], rule))
 
-    def linear_masks(self, masks: Tensor, num_bins: int, binary: bool, padding: str = "zeros") -> Tensor:
-        """Masks `[N, B, 1, F', T]` on the STFT's bins: `[N, B, F, T]`; with `binary` cut at `mask_thres`.
+    def apply_linear_masks(self, spectrum: Tensor, masks: Tensor) -> Tensor:
+        """As `apply_masks`, of masks on the STFT's bins: `[B, F, T]`, `[N, B, F, T]` -> `[N, B, hop * (T - 1)]`."""
+        return istft(masks * spectrum, self.stft_frame, self.stft_hop).clamp(-1.0, 1.0)
 
+    def linear_masks(self, masks: Tensor, num_bins: int, rule: str = "auto", padding: str = "zeros") -> Tensor:
+        """Masks `[N, B, 1, F', T]` on the STFT's bins: `[N, B, F, T]`.
+
+        rule: of `models.mask_rules`; `auto` cuts binary masks at `mask_thres` and keeps ratio masks, as published.
         padding: of the outermost frames and bins, which the logarithmic axis covers by half (see `unwarp`).
         """
+        if rule == "auto":
+            rule = "binary" if self.binary_mask else "soft"
         linear = masks.flatten(0, 1)  # [N * B, 1, F', T]
         if self.log_freq:
             linear = unwarp(linear, num_bins, padding)  # [N * B, 1, F, T]
-        if binary:
-            linear = (linear > self.mask_thres).to(linear.dtype)
-        return linear.squeeze(1).unflatten(0, masks.shape[:2])
+        linear = linear.squeeze(1).unflatten(0, masks.shape[:2])
+        return MASK_RULES[rule](linear, self.mask_thres)

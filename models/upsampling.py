@@ -38,6 +38,6 @@ def doubled_by_products(x: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def doubling_matrix(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What each of 2 n places takes of the n that there are: `[2 n, n]`, two neighbours at most."""
+    """Interpolation weights `[2 n, n]` from n places to 2 n; each output uses at most two neighbours."""
     place = torch.linspace(0, size - 1, 2 * size, dtype=torch.float64)[:, None]
     return (1 - (place - torch.arange(size)).abs()).clamp(min=0).to(device, dtype)

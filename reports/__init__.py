@@ -1,1 +1,1 @@
-"""Pages of results to look at and listen to: a folder each, opened from disk, without a network."""
+"""Pages of results to see and hear: one folder each, opened from disk without a network."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import bootstrap
 
-from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
+from reports.evaluated import Evaluation, Mixture, read_evaluation, write_media
 from reports.page import MINUS, writing_page
 from utils.errors import InputError
-from utils.metrics import METRICS, units
+from utils.metrics import METRICS, Metric, units
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -19,7 +19,9 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """A run's score less the first run's, in dB: mean over n mixtures and its interval (None for fewer than two)."""
+    """A run's score minus the first run's: the mean over n mixtures and its interval (None for fewer
+    than two).
+    """
 
     mean: float
     low: float | None
@@ -42,7 +44,7 @@ def paired_difference(first: list[float], second: list[float], seed: int = 0) ->
 
 
 def mean_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval (BCa) of the mean of values `[n]`; None of fewer than two."""
+    """The 95 % bootstrap interval (BCa) of the mean of values `[n]`; None for fewer than two values."""
     if len(values) < 2:
         return None
     if np.ptp(values) == 0:
@@ -55,13 +57,15 @@ def mean_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float] | No
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs by a short name each, and the same mixtures as each of them separated: pairs[i] is mixture i of all."""
+    """Runs by short names, and the mixtures that all of them separated: pairs[i] is mixture i of every run."""
 
     runs: dict[str, Evaluation]
     pairs: list[tuple[Mixture, ...]]
 
     def difference(self, run: str, score: str) -> Difference | None:
-        """Of a run's score to the first run's, over the mixtures that both scored; None if there are none."""
+        """The difference between a run's score and the first run's, over the mixtures that both scored; None if there
+        are none.
+        """
         number = list(self.runs).index(run)
         scores = [(pair[0].score(score), pair[number].score(score)) for pair in self.pairs]
         both = [(a, b) for a, b in scores if a is not None and b is not None]
@@ -79,15 +83,15 @@ def read_comparison(runs: list[Path]) -> Comparison:
     for run, found in zip(runs[1:], mixtures[1:], strict=True):
         if found.keys() != mixtures[0].keys():
             raise InputError(
-                f"{run}: evaluated on other mixtures than {runs[0]}; evaluate it on the same: ./scripts/test.sh --id "
-                f"{run.name} --eval_list {runs[0] / 'metrics.csv'}"
+                f"{run}: evaluated on other mixtures than {runs[0]}; evaluate it on the same: python main.py "
+                f"--mode eval --id {run.name} --eval_list {runs[0] / 'metrics.csv'}"
             )
     pairs = [tuple(found[key] for found in mixtures) for key in mixtures[0]]
     return Comparison(dict(zip(short_names(runs), evaluations, strict=True)), pairs)
 
 
 def short_names(runs: list[Path]) -> list[str]:
-    """What tells the runs apart: the words of their names that are not common to all."""
+    """Short names for the runs: the words of their names that are not common to all."""
     words = [run.resolve().name.split("-") for run in runs]
     common = set(words[0]).intersection(*words[1:])
     names = ["-".join(word for word in own if word not in common) for own in words]
@@ -123,14 +127,14 @@ def write_comparison_page(runs: list[Path], folder: Path) -> tuple[Path, Compari
 
 
 def scores(comparison: Comparison) -> dict:
-    """Mean scores of every run, and in the notes how it differs from the first."""
+    """Mean scores of every run, with notes on how each differs from the first."""
     first, *others = comparison.runs
     rows = []
     for name, evaluation in comparison.runs.items():
         rows.append({"name": name, "values": [evaluation.summary.get(score) for score in METRICS]})
     notes = [units()]
     for run in others:
-        found = {metric.label: comparison.difference(run, name) for name, metric in METRICS.items()}
+        found = {_label(metric): comparison.difference(run, name) for name, metric in METRICS.items()}
         told = ", ".join(
             f"{label} {difference}".replace(" -", f" {MINUS}").replace("[-", f"[{MINUS}")
             for label, difference in found.items()
@@ -142,8 +146,12 @@ def scores(comparison: Comparison) -> dict:
     return {"columns": ["", *(metric.label for metric in METRICS.values())], "rows": rows, "notes": notes}
 
 
+def _label(metric: Metric) -> str:
+    return metric.label if metric.higher_is_better else f"{metric.label} (lower is better)"
+
+
 def row(page: Path, pair: tuple[Mixture, ...], comparison: Comparison) -> dict:
-    """The row of a mixture, and what it opens to if every run drew it."""
+    """The row of a mixture, with what it opens to if every run drew it."""
     names = list(comparison.runs)
     values = dict(zip(names, (mixture.score("sdr") for mixture in pair), strict=True))
     of_runs = {f"sdr of {name}": value for name, value in values.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from reports.evaluation import Evaluation
+from reports.evaluated import Evaluation
 from reports.page import MINUS
 from runs.history import plot_history
 from utils.figures import save_figure
@@ -35,7 +35,7 @@ def write_figures(evaluation: Evaluation, history: dict | None, folder: Path) ->
         }
         recognition = (evaluation.summary.get("conditioning") or {}).get("recognition")
         if recognition:
-            drawn["recognition.png"] = ("instruments told by their clouds", draw_confusion(recognition))
+            drawn["recognition.png"] = ("instruments recognised from their clouds", draw_confusion(recognition))
         for name, (title, figure) in drawn.items():
             save_figure(figure, folder / name, dpi=DPI)
             figures.append({"file": name, "title": title})
@@ -59,7 +59,7 @@ def draw_instruments(evaluation: Evaluation) -> Figure:
 
 
 def draw_pairs(evaluation: Evaluation) -> Figure:
-    """A heat map: the mean improvement of an instrument's SDR by the instrument that plays beside it."""
+    """A heat map: the mean improvement of an instrument's SDR, by the other instrument in the mixture."""
     improvements = pair_improvements(evaluation)
     names = sorted({name for pair in improvements for name in pair})
     values = np.array([[np.mean(improvements.get((own, other), [np.nan])) for other in names] for own in names])
@@ -79,13 +79,13 @@ def draw_pairs(evaluation: Evaluation) -> Figure:
 
 
 def draw_confusion(recognition: dict) -> Figure:
-    """Whose mean feature the clouds of each instrument are nearest to, in numbers of clouds."""
+    """For the clouds of each instrument, which instrument's mean feature they are nearest to, in numbers of clouds."""
     confusion = recognition["confusion"]
     own, found = list(confusion), list(next(iter(confusion.values())))
     counts = np.array([[confusion[name][other] for other in found] for name in own])
     shares = counts / counts.sum(axis=1, keepdims=True)
     figure = Figure(figsize=(6, 4.6), layout="constrained")
-    title = f"{recognition['accuracy']:.0%} of {recognition['n']} clouds told rightly"
+    title = f"{recognition['accuracy']:.0%} of {recognition['n']} clouds recognised correctly"
     axes = figure.add_subplot(xlabel="nearest mean of training features", ylabel="instrument", title=title)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(found)), found, rotation=30, ha="right")
@@ -97,7 +97,7 @@ def draw_confusion(recognition: dict) -> Figure:
 
 
 def pair_improvements(evaluation: Evaluation) -> dict[tuple[str, str], list[float]]:
-    """Improvements of the SDR in dB by (instrument, one that plays beside it)."""
+    """Improvements of the SDR in dB by (instrument, other instrument in the mixture)."""
     found: dict[tuple[str, str], list[float]] = {}
     for mixture in evaluation.scored:
         for n, own in zip(mixture.sources, mixture.instruments, strict=True):
@@ -109,7 +109,7 @@ def pair_improvements(evaluation: Evaluation) -> dict[tuple[str, str], list[floa
 
 
 def draw_improvement(evaluation: Evaluation) -> Figure:
-    """The SDR of every source, in the mixture and separated; above the diagonal it improved."""
+    """The SDR of every source, in the mixture and separated; it improved above the diagonal."""
     figure = Figure(figsize=(6, 4.6), layout="constrained")
     axes = figure.add_subplot(xlabel="SDR in the mixture, dB", ylabel="SDR separated, dB", title="SDR before and after")
     points: dict[str, list[tuple[float, float]]] = {}

@@ -1,4 +1,4 @@
-"""Sounds, pictures and clouds as a page wants them: compressed, small, as files that a page from disk may open."""
+"""Sounds, pictures and clouds for a page: compressed and small, as files that a page opened from disk may load."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from utils.spectrogram import WARP_BASE
 
 MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 MP3_COMPRESSION = 0.6  # 0 is best, 1 smallest
-MOST_POINTS = 4000  # of a cloud
+MOST_POINTS = 4000  # points shown of a cloud
 PIECE = 2**16  # samples that are encoded at a time
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
-NARROWEST_TICKS = 0.08  # of the axis
+NARROWEST_TICKS = 0.08  # least share of the axis between two ticks
 
 
 def write_mp3(source: Path, target: Path) -> None:
@@ -44,15 +44,19 @@ def write_mp3(source: Path, target: Path) -> None:
                 mp3.write(mixed.clip(-1, 1).T)
 
 
-def write_cloud_script(target: Path, name: str, xyz: np.ndarray, rgb: np.ndarray | None) -> None:
-    """A cloud `[P, 3]` in metres with colours `[P, 3]` in 0..1 as a script: a page from disk may load no other data.
+def write_cloud_script(
+    target: Path, name: str, xyz: np.ndarray, rgb: np.ndarray | None, most_points: int = MOST_POINTS
+) -> None:
+    """A cloud `[P, 3]` in metres with colours `[P, 3]` in 0..1 as a script, the only data that a page from disk may
+    load.
 
-    Millimetres from the cloud's centre in 16 bits; of many points some are taken, evenly.
+    The script holds millimetres from the cloud's centre in 16 bits; of many points an even selection.
 
     Args:
         name: of the file, as seen from the page.
+        most_points: of the cloud that are shown.
     """
-    chosen = np.unique(np.linspace(0, len(xyz) - 1, min(len(xyz), MOST_POINTS)).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(xyz) - 1, min(len(xyz), most_points)).round().astype(int))
     centre = xyz.mean(axis=0).round(3)
     millimetres = ((xyz[chosen] - centre) * 1000).round().clip(-(2**15), 2**15 - 1).astype("<i2")
     colours = None if rgb is None else _base64((rgb[chosen] * 255).round().astype(np.uint8))
@@ -65,7 +69,7 @@ def _base64(array: np.ndarray) -> str:
 
 
 def ticks_of_spectrogram(nyquist_hz: float, log_freq: bool) -> list[tuple[float, str]]:
-    """Places 0..1 from the bottom of a picture of the model's spectrogram, and the frequencies there in Hz."""
+    """Positions 0..1 from the bottom of a picture of the model's spectrogram, and labels for the frequencies there."""
 
     def place(hz: float) -> float:
         share = hz / nyquist_hz
@@ -75,13 +79,13 @@ def ticks_of_spectrogram(nyquist_hz: float, log_freq: bool) -> list[tuple[float,
 
 
 def ticks_of_octaves(low_hz: float, high_hz: float) -> list[tuple[float, str]]:
-    """The same for a picture whose rows are evenly spaced in the logarithm of the frequency."""
+    """The same for a picture whose rows are evenly spaced on a logarithmic frequency axis."""
     span = math.log(high_hz / low_hz)
     return _spread([(math.log(hz / low_hz) / span, hz) for hz in TICKS_HZ if low_hz <= hz <= high_hz])
 
 
 def _spread(ticks: list[tuple[float, float]]) -> list[tuple[float, str]]:
-    """Ticks that do not touch, with their labels; the highest one's names the unit."""
+    """Ticks that do not touch, with their labels; the highest label has the unit."""
     kept: list[tuple[float, float]] = []
     for place, hz in ticks:
         if not kept or place - kept[-1][0] >= NARROWEST_TICKS:

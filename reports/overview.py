@@ -12,7 +12,7 @@ from dataset.audio import Recording
 
 COLUMNS = 1200
 WAVE_ROWS, SPECTRUM_ROWS = 96, 256
-FRAME_S = 0.09  # of sound behind one column of the spectrogram
+FRAME_S = 0.09  # sound that one column of the spectrogram shows
 LOWEST_HZ, HIGHEST_HZ = 40.0, 20_000.0
 RANGE_DB = 70.0
 WAVE_COLOUR = (47, 109, 181)

@@ -1,4 +1,4 @@
-"""A page's folder: its own files, plotly, the data it shows; written as a whole."""
+"""A page's folder: its own files, plotly, and the data it shows; written completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from utils.leftovers import holding, if_left_behind, making
 STATIC = Path(__file__).resolve().parent / "static"
 DATA, DATA_BEGINS = "data.js", "window.REPORT = "
 MANIFEST = "page.json"  # lists the files of the page: no others are removed with it
-# The files of a page of the time before it had a list.
+# The files of pages written before such lists existed.
 UNLISTED = re.compile(
     r"index\.html|page\.(css|js)|data\.js|plotly\.min\.js|figures/[\w-]+\.png|mixtures/\d{4}/\w+\.(mp3|jpg|js)"
     r"|(cloud|wave|sound|spectrum)\d+\.(js|png|mp3|jpg)"
@@ -34,16 +34,13 @@ TRIES = 100  # to put a page in its place while others do the same
 def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
     """Yields a folder for the files of a page and an empty description of it; at the end both become `folder`.
 
-    The description is what `static/page.js` shows. It has to get
+    The description is what `static/page.js` shows. It must receive title: str. about: lines below it. links: [{href,
+    text}] to other pages of the folder, may be missing. scores: {columns, rows: [{name, values, signed}], notes}, or
+    None. figures: [{file, title}]. columns: [{key, label, signed, lower_is_better}] of scores. rows: [{index, name,
+    instruments, values: {key: number or None}, media}], media from `reports.media` or None.
 
-        title: str. about: lines below it.
-        scores: {columns, rows: [{name, values, signed}], notes}, or None.
-        figures: [{file, title}].
-        columns: [{key, label, signed}] of scores in dB.
-        rows: [{index, name, instruments, values: {key: number or None}, media}], media from `reports.media` or None.
-
-    A page that stood there before is replaced, and stays if anything fails; files there that are no page's stay in any
-    case. Several may write the same page at once: it is that of the last.
+    An earlier page in `folder` is replaced, and stays if anything fails; other files there stay in any case. Several
+    processes may write the same page at once: the last one's remains.
 
     Raises:
         WriteError: the folder cannot be written, or holds something else.
@@ -57,7 +54,7 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
         with making(lambda: _beside(folder), is_folder=True) as new:
             try:
                 yield new, page
-                for path in STATIC.iterdir():
+                for path in filter(Path.is_file, STATIC.iterdir()):
                     shutil.copyfile(path, new / path.name)
                 (new / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
                 (new / DATA).write_text(f"{DATA_BEGINS}{json.dumps(finite(page))};\n", encoding="utf-8")
@@ -73,10 +70,10 @@ def writing_page(folder: Path) -> Iterator[tuple[Path, dict]]:
 
 
 def files_of_page(folder: Path) -> list[str]:
-    """The files of the page in a folder, relative to it; none where there is no folder.
+    """The files of the page in a folder, relative to it; none if the folder does not exist.
 
     Raises:
-        WriteError: the folder holds something, and that is no page.
+        WriteError: the folder holds something that is not a page.
     """
     if not is_there(folder):
         return []
@@ -97,7 +94,7 @@ def files_of_page(folder: Path) -> list[str]:
 
 
 def _put_in_place(new: Path, folder: Path) -> None:
-    """Makes `new` the page in `folder`; what is no page's there goes over into it."""
+    """Makes `new` the page in `folder`, and moves other files that are in `folder` into it."""
     for _ in range(TRIES):
         try:
             with holding(folder):
@@ -109,11 +106,11 @@ def _put_in_place(new: Path, folder: Path) -> None:
                 new.rename(folder)
         if not new.exists():
             return
-    raise WriteError(f"{folder}: others write there all the time")
+    raise WriteError(f"{folder}: other processes keep writing there")
 
 
 def _exchange(new: Path, folder: Path) -> None:
-    """Puts `new` in the place of the page in `folder`, unless another page takes it before."""
+    """Puts `new` in place of the page in `folder`, unless another page gets there first."""
     old = _beside(folder)
     folder.rename(old)
     try:
@@ -131,7 +128,7 @@ def _exchange(new: Path, folder: Path) -> None:
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Removes what killed processes left beside `folder`; of a page that was being replaced nothing is lost."""
+    """Removes what killed processes left beside `folder`; nothing is lost of a page that was being replaced."""
     found = folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp") if folder.parent.is_dir() else ()
     for path in [path for path in found if TEMPORARY.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]:
         with if_left_behind(path) as is_left:
@@ -146,7 +143,7 @@ def _clear_leftovers(folder: Path) -> None:
 
 
 def _hand_over(old: Path, new: Path, listed: list[str]) -> None:
-    """Moves the files of a page's folder that are not `listed` into the folder of the next."""
+    """Moves the files of a page's folder that are not `listed` into the folder of the next page."""
     for path in sorted(old.rglob("*")):
         name = path.relative_to(old)
         if (path.is_symlink() or not path.is_dir()) and name.as_posix() not in listed:
@@ -155,5 +152,5 @@ def _hand_over(old: Path, new: Path, listed: list[str]) -> None:
 
 
 def _beside(folder: Path) -> Path:
-    """A name for a folder beside another that nobody else has."""
+    """A name for a folder beside another one that nobody else uses."""
     return folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.evaluation import Evaluation, Mixture, read_evaluation, write_media
+from reports.evaluated import Evaluation, Mixture, read_evaluation, write_media
 from reports.figures import write_figures
 from reports.page import MINUS, writing_page
 from runs.state import read_history
@@ -15,7 +15,11 @@ COLUMNS = [
     {"key": "sdr_mixture", "label": "SDR before"},
     {"key": "sdr", "label": "SDR"},
     {"key": "improvement", "label": "improvement", "signed": True},
-    *({"key": name, "label": metric.label} for name, metric in METRICS.items() if name != "sdr"),
+    *(
+        {"key": name, "label": metric.label, "lower_is_better": not metric.higher_is_better}
+        for name, metric in METRICS.items()
+        if name != "sdr"
+    ),
 ]
 
 
@@ -46,7 +50,7 @@ def write_run_page(run: Path) -> Path:
 
 
 def about(evaluation: Evaluation) -> list[str]:
-    """What was evaluated, a line each."""
+    """What was evaluated, one line for each fact."""
     summary = evaluation.summary
     epoch = f", after epoch {summary['epoch']}" if "epoch" in summary else ""
     lines = [f"{summary['n_mixtures']} mixtures of {summary.get('eval_list') or summary['list_val']}{epoch}"]
@@ -57,7 +61,7 @@ def about(evaluation: Evaluation) -> list[str]:
 
 
 def scores(summary: dict) -> dict:
-    """The mean scores, those of the unprocessed mixture above them."""
+    """The mean scores, with those of the unprocessed mixture above them."""
     names = list(METRICS)
     rows = [
         {"name": "mixture", "values": [summary.get(f"{name}_mixture") for name in names]},
@@ -74,7 +78,7 @@ def scores(summary: dict) -> dict:
 
 
 def row(page: Path, mixture: Mixture, evaluation: Evaluation) -> dict:
-    """A mixture's row of the table, and what it opens to if it was drawn."""
+    """A mixture's row of the table, with what it opens to if it was drawn."""
     values = {column["key"]: mixture.score(column["key"]) for column in COLUMNS} | {"improvement": mixture.improvement}
     media = write_media(page, mixture, {"": mixture.folder}, evaluation.summary) if mixture.folder else None
     return {

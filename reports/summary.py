@@ -1,20 +1,20 @@
-"""`metrics.json` as a page may take it: every value that is shown has its type and range, whoever wrote the file."""
+"""Checks `metrics.json` for a page: every value that is shown has its type and range, whoever wrote the file."""
 
 from __future__ import annotations
 
 import math
 
+from utils.conditioning import MEANS
 from utils.metrics import METRICS
 
-NEEDED = "sdr"  # without which there is nothing to show; of other scores a run may have been evaluated before they were
-MOST_DB = 1e6  # of a score, either way
+NEEDED = "sdr"  # without which there is nothing to show; others may be newer than the evaluation
+MOST_DB = 1e6  # largest score that is believed, either way
 MOST_COUNT = 10**9
-MOST_NAMES = 1000  # of instruments
-CONDITIONING = ("sdr", "sdr_exchanged", "follows", "energy_present_db", "energy_absent_db")
+MOST_NAMES = 1000  # most instruments
 
 
 def check_summary(summary: dict) -> None:
-    """Raises ValueError with the first value that is missing or none of a page's."""
+    """Raises ValueError that names the first value that is missing or cannot be shown."""
     for name in ("n_mixtures", "n_scored"):
         _count(summary, name)
     if summary["n_scored"] > summary["n_mixtures"]:
@@ -24,7 +24,7 @@ def check_summary(summary: dict) -> None:
             if name in summary or name == NEEDED:
                 _score(summary, name, is_needed=False)
     if not isinstance(summary.get("eval_list") or summary.get("list_val"), str):
-        raise ValueError("list_val is missing or no text")
+        raise ValueError("list_val is missing or not a text")
     if "epoch" in summary:
         _count(summary, "epoch")
     if summary.get("log_freq", 1) not in (0, 1):
@@ -40,7 +40,7 @@ def check_summary(summary: dict) -> None:
 
 
 def _check_conditioning(content: dict) -> None:
-    for name in CONDITIONING:
+    for name in MEANS:
         _score(content, name, is_needed=content.get("sdr") is not None)
     if content.get("recognition") is None:
         if "recognition" not in content:
@@ -60,21 +60,21 @@ def _check_conditioning(content: dict) -> None:
 
 def _table(content: dict, name: str) -> dict:
     if not isinstance(content.get(name), dict) or len(content[name]) > MOST_NAMES:
-        raise ValueError(f"{name} is missing or no table")
+        raise ValueError(f"{name} is missing or not a table")
     return content[name]
 
 
 def _count(content: dict, name: str) -> None:
     value = content.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_COUNT:
-        raise ValueError(f"{name} is missing or no number")
+        raise ValueError(f"{name} is missing or not a number")
 
 
 def _score(content: dict, name: str, is_needed: bool = True) -> None:
-    """Without need it may be None, a mean over no mixtures."""
+    """Unless it is required it may be None, which is a mean over no mixtures."""
     value = content.get(name, ...)
     if value is None and not is_needed:
         return
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or abs(value) > MOST_DB:
-        raise ValueError(f"{name} is missing or no number")
+        raise ValueError(f"{name} is missing or not a number")

@@ -1,4 +1,4 @@
-"""The paper's table: SDR, SIR and SAR by what the separation is conditioned on and the number of sources."""
+"""The paper's table: SDR, SIR and SAR, by what the separation is conditioned on and by the number of sources."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.comparison import mean_interval, read_comparison
-from reports.evaluation import MOST_SOURCES
+from reports.evaluated import MOST_SOURCES
 from utils.cells import as_cell
 from utils.errors import InputError
 from utils.figures import save_figure
 from utils.files import check_run_folder, read_json, replacing
 from utils.metrics import METRICS
 
-CONDITIONS = ("label", "depth", "rgb-depth")  # in the table's order
+# In the table's order: what needs no training stands around what is conditioned on something.
+CONDITIONS = ("mixture", "nmf", "label", "depth", "rgb-depth", "ideal-binary", "ideal-ratio")
 PAPER = ("sdr", "sir", "sar")  # the scores that it reports
 HEADS = {
     **{name: METRICS[name].label for name in PAPER},
@@ -30,7 +31,7 @@ HEADS = {
 
 @dataclass(frozen=True)
 class Score:
-    """A mean in dB and its 95 % interval (None of a single mixture)."""
+    """A mean in dB and its 95 % interval (None for a single mixture)."""
 
     mean: float
     low: float | None
@@ -38,9 +39,12 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A run in the table. condition: of CONDITIONS. n: mixtures that all runs with as many sources scored, which the
-    means are of. scores: of each of HEADS."""
+class TableRow:
+    """A run in the table.
+
+    condition: of CONDITIONS. n: the number of mixtures that all runs with as many sources scored; the means are over
+    these. scores: of each of HEADS.
+    """
 
     run: Path
     num_mix: int
@@ -49,7 +53,7 @@ class Row:
     scores: dict[str, Score]
 
 
-def read_rows(runs: Sequence[Path]) -> list[Row]:
+def read_rows(runs: Sequence[Path]) -> list[TableRow]:
     """The runs' rows, by the number of sources, then by condition.
 
     Raises:
@@ -70,12 +74,14 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
             values = {name: [mixture.score(name) for mixture in scored] for name in HEADS if name != "improvement"}
             values["improvement"] = [mixture.improvement for mixture in scored]
             scores = {name: _mean(np.array(values[name])) for name in HEADS}
-            rows.append(Row(run, key[run][0], condition_of(options[run]), len(scored), scores))
+            rows.append(TableRow(run, key[run][0], condition_of(options[run]), len(scored), scores))
     return rows
 
 
 def condition_of(options: dict) -> str:
-    """What a run with these options is told by: one of CONDITIONS."""
+    """The condition, one of CONDITIONS, of a run or baseline with these options."""
+    if "baseline" in options:
+        return options["baseline"]
     if options["arch_vision"] == "label":
         return "label"
     return "rgb-depth" if options["rgbs_feature"] else "depth"
@@ -87,8 +93,9 @@ def _options(run: Path) -> dict:
     told = options if isinstance(options, dict) else {}
     num_mix, has_colours = told.get("num_mix"), told.get("rgbs_feature")
     is_right = isinstance(num_mix, int) and 2 <= num_mix <= MOST_SOURCES and has_colours in (0, 1)
-    if not is_right or not isinstance(told.get("arch_vision"), str):
-        raise InputError(f"{run / 'config.json'}: no options of a run in it")
+    is_known = told.get("baseline", "mixture") in CONDITIONS
+    if not is_right or not is_known or not isinstance(told.get("arch_vision"), str):
+        raise InputError(f"{run / 'config.json'}: does not hold a run's options")
     return told
 
 
@@ -96,7 +103,7 @@ def _mean(values: np.ndarray) -> Score:
     return Score(float(values.mean()), *(mean_interval(values) or (None, None)))
 
 
-def write_table(rows: Sequence[Row], folder: Path) -> list[Path]:
+def write_table(rows: Sequence[TableRow], folder: Path) -> list[Path]:
     """Writes `comparison.md`, `.csv`, `.tex` and `.png` into `folder`; returns their paths."""
     texts = {"md": as_markdown(rows), "csv": as_csv(rows), "tex": as_latex(rows)}
     paths = []
@@ -109,7 +116,7 @@ def write_table(rows: Sequence[Row], folder: Path) -> list[Path]:
     return paths
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
+def as_markdown(rows: Sequence[TableRow]) -> str:
     """Means and intervals in dB."""
     lines = [f"| N | conditioned on | {' | '.join(HEADS.values())} | mixtures |", "| --- " * (len(HEADS) + 3) + "|"]
     for row in rows:
@@ -123,8 +130,8 @@ def _cell(score: Score) -> str:
     return f"{score.mean:z.2f}{interval}"
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """A column for each mean and for each end of its interval."""
+def as_csv(rows: Sequence[TableRow]) -> str:
+    """One column for each mean and for each end of its interval."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [column for name in HEADS for column in (name, f"{name}_low", f"{name}_high")]
@@ -135,8 +142,8 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def as_latex(rows: Sequence[Row]) -> str:
-    """A `tabular` for the package booktabs, half of the interval behind each mean."""
+def as_latex(rows: Sequence[TableRow]) -> str:
+    """A `tabular` for the package booktabs, with half of the interval after each mean."""
     lines = [rf"\begin{{tabular}}{{cl{'r' * len(HEADS)}}}", r"\toprule"]
     lines += [rf"$N$ & conditioned on & {' & '.join(HEADS.values())} \\", r"\midrule"]
     for number, row in enumerate(rows):
@@ -150,7 +157,7 @@ def as_latex(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[TableRow]) -> Figure:
     """SDR, SIR and SAR of every row with their intervals, and the mixture's SDR as a line."""
     numbers = sorted({row.num_mix for row in rows})
     figure = Figure(figsize=(1.5 + 4 * len(numbers), 4), layout="constrained")

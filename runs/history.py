@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from utils.figures import save_figure
 from utils.metrics import METRICS
 
-MOST = 10**12  # of a number in a file that somebody else may have written
+MOST = 10**12  # largest number in a file that somebody else may have written
 
 Row = dict[str, float]  # epoch, loss, and what else was measured then
 
@@ -22,7 +22,9 @@ def new_history() -> dict[str, list[Row]]:
 
 
 def as_rows(history: object) -> object:
-    """A history as it is now, of one that was stored as lists side by side (before November 2026)."""
+    """Converts a history that was stored as parallel lists (before November 2026) to rows; others are returned as they
+    are.
+    """
     if not isinstance(history, dict) or not all(isinstance(history.get(part), dict) for part in ("train", "val")):
         return history
     curves = [history[part] for part in ("train", "val")]
@@ -66,7 +68,7 @@ def plot_history(run: Path, history: dict[str, list[Row]]) -> None:
     _plot(run / "loss.png", [("loss", {name: _curve(history[part], of) for name, (part, of) in losses.items()})], best)
     parts: dict[str, dict[str, tuple[list, list]]] = {}  # by what their axis says
     for metric in METRICS.values():
-        axis = ", ".join(filter(None, (metric.unit, "" if metric.higher_is_better else "less is better")))
+        axis = ", ".join(filter(None, (metric.unit, "" if metric.higher_is_better else "lower is better")))
         curves = parts.setdefault(axis, {})
         curves[metric.label] = _curve(history["val"], metric.name)
         if metric.of_mixture:
@@ -75,7 +77,7 @@ def plot_history(run: Path, history: dict[str, list[Row]]) -> None:
 
 
 def _curve(rows: list[Row], name: str) -> tuple[list[float], list[float]]:
-    """Epochs and values of the rows that have it: a run may have begun before a score existed."""
+    """Epochs and values of the rows that have this value: a run may have begun before a score existed."""
     known = [row for row in rows if name in row]
     return [row["epoch"] for row in known], [row[name] for row in known]
 

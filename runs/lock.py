@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder, by a lock that ends with the process, however that ends."""
+"""Only one process at a time works in a run's folder: a lock, which is released however the process ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from utils.files import make_folder
 
 try:
     import fcntl
-except ImportError:  # not on Windows: there two processes in one folder are the user's care
+except ImportError:  # not on Windows: there two processes in one folder are left to the user
     fcntl = None
 
 LOCK = ".lock"
@@ -24,7 +24,7 @@ LOCK = ".lock"
 def locked(folder: Path, another: str = "--id", doing: str = "is training or evaluating") -> Iterator[None]:
     """Holds the lock of `folder`, which is created if missing, and removed again if still empty.
 
-    another: the option that chooses the folder. doing: what a process does that holds the lock.
+    another: the option that chooses the folder. doing: what the process that holds the lock is doing.
 
     Raises:
         InputError: another process holds the lock.
@@ -47,7 +47,7 @@ def locked(folder: Path, another: str = "--id", doing: str = "is training or eva
 
 
 def _opened(path: Path, another: str, doing: str) -> BinaryIO:
-    """The lock file, locked; made again whenever a process that ends removes it in between."""
+    """The lock file, locked; made again whenever a process that ends removes it meanwhile."""
     while True:
         make_folder(path.parent)
         try:

@@ -1,11 +1,11 @@
-"""What a run's folder holds beside its weights: its configuration, and what is removed when another begins."""
+"""What a run's folder holds in addition to its weights: its configuration, and what is removed when another
+run begins.
+"""
 
 from __future__ import annotations
 
-import argparse
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,25 +16,25 @@ import numpy as np
 import torch
 
 from runs.lock import LOCK
+from utils.commit import git_commit
 from utils.distributed import is_main, main_only
 from utils.files import TEMPORARY, write_json
 
 # Stands in a run's folder while the results of an evaluation replace those of the one before.
 INCOMPLETE = ".evaluation-incomplete"
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @main_only
-def write_config(run: Path, options: argparse.Namespace, device: torch.device, **about: str) -> None:
-    """Writes `config.json`: what `describe_run` tells, and `about`."""
+def write_config(run: Path, options: dict, device: torch.device, **about: str) -> None:
+    """Writes `config.json`: what `describe_run` returns, and `about`."""
     write_json(run / "config.json", {**describe_run(options, device), **about})
 
 
-def describe_run(options: argparse.Namespace, device: torch.device) -> dict:
-    """Every option, the versions of what computes, the git commit and the device."""
+def describe_run(options: dict, device: torch.device) -> dict:
+    """Every option, the versions of the libraries that compute, the git commit and the device."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     versions |= {library.__name__: library.__version__ for library in (torch, np, mir_eval, matplotlib)}
-    return {"options": vars(options), "versions": versions, "git_commit": git_commit(), "device": str(device)}
+    return {"options": options, "versions": versions, "git_commit": git_commit(), "device": str(device)}
 
 
 def is_empty(run: Path) -> bool:
@@ -46,7 +46,9 @@ def is_empty(run: Path) -> bool:
 
 @main_only
 def remove_results(run: Path) -> None:
-    """Removes what an earlier run left beside `last.pth` in its folder, and nothing else: a new run begins there."""
+    """Removes what an earlier run left in its folder, except `last.pth` and files that are not a run's: a new run
+    begins there.
+    """
     remove_visuals(run)
     for folder in ("tensorboard", "report"):
         shutil.rmtree(run / folder, ignore_errors=True)
@@ -56,14 +58,14 @@ def remove_results(run: Path) -> None:
 
 
 def remove_visuals(run: Path) -> None:
-    """Removes the mixtures that an earlier evaluation drew: they do not belong to the scores of the next."""
+    """Removes the mixtures that an earlier evaluation drew, because they do not belong to the next one's scores."""
     for folder in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*"):
         shutil.rmtree(folder)
 
 
 @contextmanager
 def replacing_visuals(run: Path) -> Iterator[Path]:
-    """Yields a folder to draw mixtures in; if all goes well they replace those of the evaluation before.
+    """Yields a folder to draw mixtures in; if all goes well they replace those of the previous evaluation.
 
     From then until its scores are written too (`EvaluationTable.write`) the evaluation counts as incomplete.
     """
@@ -81,12 +83,3 @@ def replacing_visuals(run: Path) -> Iterator[Path]:
             folder.rename(run / "visualization" / folder.name)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-
-
-def git_commit() -> str | None:
-    """The commit of this code, with `-dirty` after it if files were changed; None outside a git checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -1,12 +1,10 @@
-"""`last.pth`: all that a run needs to go on where it stopped, and from which its other files are written.
+"""`last.pth`: everything a run needs to resume where it stopped; its other files are made from it.
 
-It is written before every other file of a moment, so that a process that is killed in between leaves nothing that
-the next one cannot make good.
+It is always written first. Whatever a process that is killed has not written, the next one can therefore make again.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -19,6 +17,7 @@ from torch.optim import Optimizer
 from runs.history import as_rows, best_row, is_history, new_history, plot_history
 from runs.results import is_empty
 from utils import checkpoint
+from utils.averaging import MovingAverage
 from utils.distributed import main_only
 from utils.errors import InputError
 from utils.files import is_there, write_json
@@ -32,7 +31,7 @@ from utils.seeding import random_state, restore_random_state
 FORMAT = 3
 READABLE = (1, 2, 3)
 LAST, HISTORY = "last.pth", "history_latest.pth"
-MOST = 10**12  # of any number in learning curves
+MOST = 10**12  # largest number in learning curves
 
 
 @dataclass
@@ -99,6 +98,7 @@ class RunKeeper:
     nets: dict[str, nn.Module]
     optimizer: Optimizer
     scaler: torch.amp.GradScaler | None = None
+    average: MovingAverage | None = None
 
     @main_only
     def save(self) -> None:
@@ -120,18 +120,26 @@ class RunKeeper:
                 {
                     "nets": {name: net.state_dict() for name, net in self.nets.items()},
                     "optimizer": self.optimizer.state_dict(),
+                    "average": self._averaged(),
                 }
             ),
             "scaler": self.scaler.state_dict() if self.scaler else {},
             "random": random_state(),
         }
-        if not all(_are_finite(content[part]) for part in ("nets", "optimizer")):
+        if not all(_are_finite(content[part]) for part in ("nets", "optimizer", "average")):
             raise InputError(
                 f"epoch {self.state.epoch}, iteration {self.state.iteration}: weights are NaN or infinite and were "
                 f"not saved; {self.last_good()}"
             )
         checkpoint.save(content, self.run / LAST)
         return content
+
+    def _averaged(self) -> dict:
+        """The moving average of the nets and how many updates it has seen; empty without one."""
+        if not self.average:
+            return {}
+        nets = {name: getattr(self.average.module, name).state_dict() for name in self.nets}
+        return {"nets": nets, "updates": int(self.average.n_averaged)}
 
     def restore(self, content: dict) -> None:
         """Puts nets, optimiser and random generators back; `content` is that of `last.pth`.
@@ -155,6 +163,11 @@ class RunKeeper:
             for name, value in state.items():
                 if torch.is_tensor(value) and value.shape == parameter.shape:
                     state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        if self.average:
+            for name in self.nets:
+                averaged = content["average"]["nets"][name]
+                checkpoint.fill(getattr(self.average.module, name), averaged, self.run / LAST)
+            self.average.n_averaged.fill_(content["average"]["updates"])
         if self.scaler and content.get("scaler"):
             self.scaler.load_state_dict(content["scaler"])
         restore_random_state(content["random"])
@@ -177,8 +190,7 @@ def read_last(run: Path, resume: bool, overwrite: bool, another: str = "--id") -
         return None
     if not resume:
         raise InputError(
-            f"{run}: already holds a run; --resume 1 goes on with it, --overwrite 1 writes over it, or choose "
-            f"another {another}"
+            f"{run}: already holds a run; --resume 1 resumes it, --overwrite 1 starts over, or choose another {another}"
         )
     if not is_there(run / LAST):
         raise InputError(f"{run}: holds files but no {LAST} to resume from; choose another {another}, or --overwrite 1")
@@ -210,6 +222,19 @@ def _is_last(content: dict) -> bool:
         and is_history(state.history)
         and (state.best_epoch < 0 or any(row["epoch"] == state.best_epoch for row in state.history["val"]))
         and all(isinstance(part, dict) for part in (state.skipped, state.lists, *content["nets"].values()))
+        and _is_average(content.get("average", {}))
+    )
+
+
+def _is_average(content: object) -> bool:
+    """Whether it has the types of a moving average in a `last.pth`; empty without one."""
+    if not isinstance(content, dict):
+        return False
+    nets = content.get("nets", {})
+    return (
+        isinstance(nets, dict)
+        and all(isinstance(weights, dict) for weights in nets.values())
+        and (not content or ("nets" in content and isinstance(content.get("updates"), int)))
     )
 
 
@@ -225,7 +250,7 @@ def write_outputs(run: Path, content: dict) -> None:
         return
     labels = ["latest", "best"] if state.best_epoch == state.epoch - 1 else ["latest"]
     for label in labels:
-        for net, weights in content["nets"].items():
+        for net, weights in (content.get("average") or content)["nets"].items():
             checkpoint.save(weights, run / f"{net}_{label}.pth")
     plot_history(run, state.history)
     checkpoint.save(state.history, run / HISTORY)
@@ -271,13 +296,13 @@ def best_epoch(run: Path) -> int:
     return 0 if best is None else best["epoch"]
 
 
-def note_lists(state: RunState, options: argparse.Namespace) -> None:
-    """Notes the fingerprints of the index files; says so if one is no longer what it was when the run began."""
-    for name in ("list_train", "eval_list" if options.eval_list else "list_val"):
-        path = Path(getattr(options, name))
-        fingerprint = zlib.crc32(path.read_bytes())
+def note_lists(state: RunState, **lists: str) -> None:
+    """Notes the fingerprints of index files, by the option that names each; says so if one is no longer what it was
+    when the run began."""
+    for name, path in lists.items():
+        fingerprint = zlib.crc32(Path(path).read_bytes())
         if state.lists.setdefault(name, fingerprint) != fingerprint:
-            say(f"{path} has changed since the run began: the result will be another than that of one list")
+            say(f"{path} has changed since the run began: the result will differ from that of a single list")
         state.lists[name] = fingerprint
 
 

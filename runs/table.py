@@ -1,4 +1,4 @@
-"""The scores of an evaluation: of every mixture, and their means, as files and as a small table."""
+"""The scores of an evaluation, for every mixture and as means, as files and as a small table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from utils.metrics import COLUMNS, METRICS, Scores, units
 
 
 class EvaluationTable:
-    """Scores of the mixtures of one evaluation, a row each; means weigh every scored mixture alike.
+    """Scores of the mixtures of one evaluation, one row each; in the means every scored mixture has the same weight.
 
     left_out: the errors of mixtures that could not be read.
     """
@@ -28,7 +28,9 @@ class EvaluationTable:
         self.left_out: list[UnreadableError] = []
 
     def add(self, made_of: dict, scores: Scores | None) -> None:
-        """Adds a mixture: what it was made of (columns of `metrics.csv`), and its scores, None if not scored."""
+        """Adds a mixture: what it was made of (columns of `metrics.csv`), and its scores, None if it could not be
+        scored.
+        """
         row = {**made_of, "scored": int(scores is not None)}
         for name in COLUMNS:
             values = None if scores is None else scores[name]
@@ -38,7 +40,7 @@ class EvaluationTable:
         self.rows.append(row)
 
     def merge(self, other: EvaluationTable) -> None:
-        """Adds the mixtures of another process; rows and errors stand in the list's order again."""
+        """Adds the mixtures of another process; rows and errors are sorted into the list's order again."""
         self.rows = sorted([*self.rows, *other.rows], key=lambda row: row["index"])
         self.left_out = sorted([*self.left_out, *other.left_out], key=lambda error: error.index)
         self.loss = Mean(self.loss.total + other.loss.total, self.loss.count + other.loss.count)
@@ -48,7 +50,7 @@ class EvaluationTable:
         return [row for row in self.rows if row["scored"]]
 
     def summary(self) -> dict:
-        """Mean loss and scores in dB, and how many mixtures there were, were scored, and could not be read."""
+        """Mean loss and scores, and how many mixtures there were, were scored, and could not be read."""
         counts = {"n_mixtures": len(self.rows), "n_scored": len(self.scored), "n_skipped": len(self.left_out)}
         return {"loss": self.loss.value, **_means(self.scored), **counts}
 

@@ -1,4 +1,6 @@
-"""What TensorBoard shows, written in place: what cannot be written is an error here, not in a thread."""
+"""What TensorBoard shows, written by this process itself, so that a failure to write is an error here and not in a
+thread.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,16 @@ from utils.errors import WriteError
 from utils.files import make_folder
 from utils.metrics import COLUMNS
 
-LOGGED_MIXTURES = 4  # of an evaluation, its first: with the published options 1.3 MB each, the next time 0.5 MB
-MOST_POINTS = 4000  # of a cloud
+LOGGED_MIXTURES = 4  # the first of an evaluation; with the published options 1.3 MB each, the next time 0.5 MB
+MOST_POINTS = 4000  # points shown of a cloud
 POINT_SIZE_M = 0.015  # as large as a musician's points are apart when there are so many
 
-CURVES = ("loss", *COLUMNS, *(f"{name}_improvement" for name, metric in metrics.METRICS.items() if metric.of_mixture))
-METRICS = tuple(f"{part}/{name}" for part in ("val", "best") for name in CURVES) + ("best/epoch",)
+CURVES = (
+    "loss",
+    *COLUMNS,
+    *(f"{name}_improvement" for name, metric in metrics.METRICS.items() if metric.of_mixture),
+)
+CURVE_TAGS = tuple(f"{part}/{name}" for part in ("val", "best") for name in CURVES) + ("best/epoch",)
 
 CloudReader = Callable[[str], tuple[np.ndarray, np.ndarray | None]]
 
@@ -71,7 +77,7 @@ class TensorBoardLog:
         self._add(step, (Summary.Value(tag=name, simple_value=value) for name, value in values.items()))
 
     def add_scores(self, step: int, part: str, summary: dict[str, float]) -> None:
-        """Adds the loss and the scores of an evaluation, and its epoch if that is said, to the curves `<part>/...`."""
+        """Adds the loss and the scores of an evaluation, and its epoch if it has one, to the curves `<part>/...`."""
         self.add(step, {f"{part}/{name}": summary[name] for name in (*CURVES, "epoch") if name in summary})
 
     def add_evaluation(self, step: int, summary: dict, shown: dict[str, Shown], read_cloud: CloudReader) -> None:
@@ -83,8 +89,8 @@ class TensorBoardLog:
     def add_options(self, options: dict[str, object], metrics: Iterable[str] = ()) -> None:
         """Adds the row of this folder to the table of hyperparameters.
 
-        TensorBoard keeps the first row that it finds in a folder, and the columns of the first that names `metrics`:
-        curves whose last points stand in the table.
+        TensorBoard keeps the first row that it finds in a folder, and the columns of the first that names `metrics`,
+        the curves whose last points stand in the table.
         """
         plain = {
             name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in options.items()
@@ -95,7 +101,7 @@ class TensorBoardLog:
     def add_separation(self, step: int, mixture: str, shown: Shown, read_cloud: CloudReader) -> None:
         """Adds what there is to hear and see of a mixture as `<mixture>/pred1` and so on, by the names of its files.
 
-        What is the same at every step comes with the mixture's first step alone.
+        What is the same at every step is only added at the mixture's first step.
 
         Args:
             read_cloud: path -> points `[P, 3]` in metres, colours `[P, 3]` in 0..1 or None.

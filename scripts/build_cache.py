@@ -7,19 +7,18 @@ What is there already is left as it is. Files that cannot be read are listed, a 
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from dataset.cache import Cache, NotKeptError
 from dataset.index import IndexRow, read_index

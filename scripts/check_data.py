@@ -9,19 +9,18 @@ share, which makes scores meaningless.
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
 import sys
-from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+from dataclasses import asdict
+from itertools import groupby
 
 from dataset.check import ListSummary, Needs, check_data
 from dataset.findings import ERRORS, WARNINGS, Finding

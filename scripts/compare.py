@@ -8,18 +8,18 @@ evaluates them, then calls this.
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+
+from arguments import run_argument
 from reports.table import as_markdown, read_rows, write_table
 from utils.errors import InputError, run_command
 from utils.files import real_path
@@ -28,7 +28,7 @@ from utils.options import ArgumentParser
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of an evaluated run")
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=run_argument, help="folder of an evaluated run")
     parser.add_argument("--output", type=Path, default=Path("ckpt/comparison-table"), help="folder for the table")
     options = parser.parse_args()
     if len({real_path(run) for run in options.runs}) < len(options.runs):

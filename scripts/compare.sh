@@ -1,16 +1,17 @@
 #!/bin/sh
-# The paper's comparison: trains or goes on with runs conditioned on labels, on depth and on coloured clouds, evaluates
+# The paper's comparison: trains or resumes runs conditioned on labels, on depth and on coloured clouds, evaluates
 # all on the same mixtures, and writes the table. What is trained already is taken as it is.
 #   ./scripts/compare.sh                                   label, depth, rgb-depth; 2 and 3 sources
 #   ./scripts/compare.sh --mixes 2 --conditions "label depth" --num_epoch 20
 # Options of its own: --mixes, --conditions, --test (list to evaluate on), --output (folder of the table), --prefix (of
-# the runs' names), --pretrained_depth and --pretrained_rgb (classifiers to start from). All others go to main.py.
+# the runs' names), --pretrained_depth and --pretrained_rgb (classifiers to start from), --baselines (rows of what needs
+# no training: "mixture nmf ideal-binary ideal-ratio"). All others go to main.py.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=scripts/usage.sh
 . "$here/usage.sh"
 python=$("$here/python.sh") || exit 2
-mixes="2 3" conditions="label depth rgb-depth" test=data/test.csv output=ckpt/comparison-table prefix=compare
+mixes="2 3" conditions="label depth rgb-depth" baselines="" test=data/test.csv output=ckpt/comparison-table prefix=compare
 depth=models/resnet18_pretrained.pth rgb=models/resnet18_pretrained.pth
 ckpt=ckpt must_be_there=
 newline='
@@ -24,10 +25,10 @@ for word in "$@"; do # what is not ours stays in "$@"
     shift
     if [ -z "$own" ]; then
         case $word in
-        --mixes=* | --conditions=* | --test=* | --output=* | --ckpt=* | --prefix=* | --pretrained_depth=* | --pretrained_rgb=*)
+        --mixes=* | --conditions=* | --baselines=* | --test=* | --output=* | --ckpt=* | --prefix=* | --pretrained_depth=* | --pretrained_rgb=*)
             own=${word%%=*} word=${word#*=}
             ;;
-        --mixes | --conditions | --test | --output | --ckpt | --prefix | --pretrained_depth | --pretrained_rgb)
+        --mixes | --conditions | --baselines | --test | --output | --ckpt | --prefix | --pretrained_depth | --pretrained_rgb)
             own=$word
             continue
             ;;
@@ -38,7 +39,7 @@ for word in "$@"; do # what is not ours stays in "$@"
             refuse "${word%%=*}: what the runs are conditioned on is chosen by --conditions"
             ;;
         --mode | --mode=* | --resume | --resume=* | --overwrite | --overwrite=* | --eval_list | --eval_list=*)
-            refuse "${word%%=*}: chosen here; runs go on where they stopped, and remove theirs from $ckpt to begin anew"
+            refuse "${word%%=*}: chosen here; runs resume where they stopped; to start over, remove theirs from $ckpt"
             ;;
         -h | --help) exec "$0" --help ;;
         *)
@@ -51,6 +52,7 @@ for word in "$@"; do # what is not ours stays in "$@"
     case $own in
     --mixes) mixes=$word ;;
     --conditions) conditions=$word ;;
+    --baselines) baselines=$word ;;
     --test) test=$word ;;
     --output) output=$word ;;
     --ckpt) ckpt=$word ;;
@@ -79,6 +81,14 @@ for condition in $conditions; do
     esac
     case $named in *" $condition "*) refuse "--conditions: names $condition twice" ;; esac
     named="$named$condition "
+done
+for baseline in $baselines; do
+    case $baseline in mixture | nmf | ideal-binary | ideal-ratio) ;; *)
+        refuse "--baselines: $baseline is none of mixture, nmf, ideal-binary, ideal-ratio"
+        ;;
+    esac
+    case $named in *" $baseline "*) refuse "--baselines: names $baseline twice" ;; esac
+    named="$named$baseline "
 done
 set +f
 case $prefix in */*) refuse "--prefix: $prefix holds a slash; it begins the runs' names" ;; esac
@@ -121,6 +131,12 @@ for mix in $mixes; do
         first=${first:-$run}
         runs=$runs${runs:+$newline}$ckpt/$run
     done
+    if [ "$baselines" ]; then
+        echo "== $mix sources, what needs no training =="
+        # shellcheck disable=SC2086
+        "$python" "$here/baselines.py" "$ckpt/$first" --output "$output/baselines-${mix}mix" --names $baselines
+        for baseline in $baselines; do runs=$runs$newline$output/baselines-${mix}mix/$baseline; done
+    fi
 done
 set -f # the runs' names stand in lines of their own, and are taken as they are
 IFS=$newline

@@ -7,19 +7,19 @@ All runs have as many epochs; validation losses, which best weights are chosen b
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
-import math
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+import math
+
+from arguments import run_argument
 from runs.state import HISTORY, read_history
 from utils.errors import InputError, run_command
 from utils.files import check_run_folder
@@ -28,8 +28,10 @@ from utils.options import ArgumentParser
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("first", metavar="RUN", type=Path, help="folder of a run")
-    parser.add_argument("others", metavar="OTHER", nargs="+", type=Path, help="folders of runs with as many epochs")
+    parser.add_argument("first", metavar="RUN", type=run_argument, help="folder of a run")
+    parser.add_argument(
+        "others", metavar="OTHER", nargs="+", type=run_argument, help="folders of runs with as many epochs"
+    )
     options = parser.parse_args()
     first = read_curve(options.first)
     others = [read_curve(run) for run in options.others]

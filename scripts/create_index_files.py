@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+import re
 
 from dataset.folders import LeftOut, count_frames, find_recordings, subfolders
 from dataset.index import IndexRow, instrument_name, write_indexes
@@ -153,7 +152,7 @@ def main() -> None:
     parser.add_argument("--root_audio", type=Path, default=Path("./data/audio"), help="folders of recordings")
     parser.add_argument("--root_frame", type=Path, default=Path("./data/frames"), help="folders of performers")
     parser.add_argument("--path_output", type=Path, default=Path("./data"), help="where the three lists go")
-    parser.add_argument("--seed", type=whole(0), default=1234, help="of the shuffle of recordings")
+    parser.add_argument("--seed", type=whole(0), default=1234, help="seed for shuffling the recordings")
     parser.add_argument(
         "--split",
         default=PUBLISHED,

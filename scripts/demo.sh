@@ -4,6 +4,7 @@
 #   ./scripts/demo.sh            about ten minutes on two CPU cores
 #   ./scripts/demo.sh --quick    every step in less than two minutes, too short to learn anything
 #   ./scripts/demo.sh --seed 1   another data set and other initial weights
+#   ./scripts/demo.sh --data open    recorded notes, composed music and human bodies (docs/open-data.md)
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=scripts/usage.sh
@@ -34,6 +35,9 @@ if $python -c 'import open3d' 2>/dev/null; then
     $python scripts/separate.py --mixture "$scene/mixture.wav" --scene "$scene/scene.ply" --run "ckpt/$run" \
         --names $(cat "$scene/names.txt") --output "$scene/out" --residual --report --overwrite 1
     $python scripts/score_stems.py --stems "$scene/out" --truth "$scene/stems" --mixture "$scene/mixture.wav"
+    if $python -c 'import slab' 2>/dev/null; then
+        $python scripts/score_scene.py "$scene/out" --truth "$scene/stems" --mixture "$scene/mixture.wav"
+    fi
 else
     echo "note: scenes need open3d, which set-up could not install: nothing is separated here"
 fi
@@ -42,4 +46,5 @@ echo "== 6/6 what came out =="
 $python scripts/plot_separation.py "ckpt/$run" --output "ckpt/$run/separation.png"
 echo "scores of every mixture: ckpt/$run/metrics.csv"
 echo "the stems of the two, and their page: $scene/out/"
+[ ! -f "$scene/out/report/scene.html" ] || echo "to walk among the two and hear them: $scene/out/report/scene.html"
 echo "to see and hear the evaluation: ckpt/$run/report/index.html"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The demo's training with --amp bf16 beside float32's, which is taken from the demo if it has run, and beside float32 with
-# another memory layout, that is with nothing but other rounding: their learning curves.
+# another memory layout, which changes only the rounding: their learning curves.
 #   ./scripts/demo_precision.sh            at most twenty minutes on two CPU cores
 #   ./scripts/demo_precision.sh --quick    one epoch
 #   ./scripts/demo_precision.sh --seed 1   another data set and other initial weights

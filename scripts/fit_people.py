@@ -1,4 +1,4 @@
-"""Fits the weights by which heads and persons are told from furniture, to simulated scenes; prints and writes them.
+"""Fits, on simulated scenes, the weights that distinguish heads and persons from furniture; prints and writes them.
 
     python scripts/fit_people.py heads --scenes 4       # separation/heads.txt
     python scripts/fit_people.py people --scenes 10     # separation/people.txt, which needs the heads first
@@ -9,30 +9,28 @@ furniture, and blocks, barrels and stacks of any shape. The same command writes 
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
-import multiprocessing
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from scipy.spatial import cKDTree
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 from benchmarks.rooms import KINDS
 from benchmarks.stage import OTHER, STRUCTURE, Room, Stage
 from demo_data import furniture
 from demo_data.furniture import block
 from demo_data.shapes import Surface, capsule, ellipsoid, merge, tube
+from scipy.spatial import cKDTree
+from tqdm import tqdm
 
 from separation import footprints, heads, people
 from separation.logistic import Logistic
@@ -48,9 +46,9 @@ FURNITURE = [furniture.bookcase, furniture.loudspeaker, furniture.plant, furnitu
 FURNITURE += [furniture.coat_stand, furniture.lamp, furniture.chair, furniture.table, furniture.sofa]
 FURNITURE += [furniture.upright_piano, furniture.music_stand]
 HEAD_M = 0.15  # about a top, where its owner is looked for
-ROUNDS = 5  # of fitting to the likeliest top of each musician
+ROUNDS = 5  # rounds of fitting to the likeliest top of each musician
 HIDDEN, SEEN_HEAD = (0.2, 0.6), 0.3  # share of a part that is hidden; score of a head that is not
-PURE, FRAGMENT, OWN_SHARE = 0.7, 0.35, 0.55  # of a part that is one musician's; of a musician in a part
+PURE, FRAGMENT, OWN_SHARE = 0.7, 0.35, 0.55  # shares: of a part that is one musician's, of a musician that is in a part
 
 Example = tuple[dict[str, float], int]  # measures, and of whom: the number of the musician in the scene, or -1
 
@@ -116,7 +114,7 @@ def anything(rng: np.random.Generator) -> Surface:
 
 
 def heads_of(room: Room, cleared: Cleared) -> list[Example]:
-    """The measures of the tops in a scene, of musicians and of what is none."""
+    """The measures of the tops in a scene, of musicians and of other things."""
     tree, found = cKDTree(room.xyz), []
     owners = np.where(room.is_person, room.truth, np.minimum(room.truth, OTHER))
     for place, measures in heads.find_tops(cleared.fine, cleared.fine_height):

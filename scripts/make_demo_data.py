@@ -9,28 +9,26 @@ bytes, with any number of workers.
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
-import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, fields
-from functools import partial
 from pathlib import Path
-
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from functools import partial
+
 from demo_data import plan
+from tqdm import tqdm
 
 from utils.errors import InputError, run_command
-from utils.files import is_there, read_json, remove_leftovers
+from utils.files import is_there, read_json
 from utils.options import ArgumentParser, real, whole
 from utils.parallel import mapper, usable_cores
 
@@ -46,9 +44,17 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder of the data set, for example data/demo")
     parser.add_argument("--seed", type=whole(0), default=0, help="seed of all that is random (default: 0)")
-    parser.add_argument("--recordings", type=whole(1), default=24, help="recordings an instrument (default: 24)")
+    parser.add_argument("--recordings", type=whole(1), default=24, help="recordings per instrument (default: 24)")
     parser.add_argument("--seconds", type=real(1, 3600), default=30.0, help="length of a recording in s (default: 30)")
-    parser.add_argument("--performers", type=whole(1), default=13, help="performers an instrument (default: 13)")
+    parser.add_argument(
+        "--audRate",
+        dest="rate_hz",
+        type=int,
+        choices=(11025, 22050, 44100),
+        default=11025,
+        help="sampling rate in Hz (default: 11025)",
+    )
+    parser.add_argument("--performers", type=whole(1), default=13, help="performers per instrument (default: 13)")
     parser.add_argument("--frames", type=whole(1), default=12, help="point clouds a performer (default: 12)")
     parser.add_argument("--bodies", type=whole(1), default=80, help="training bodies an instrument (default: 80)")
     parser.add_argument("--workers", type=whole(0), default=0, help="processes; 0 takes all cores (default: 0)")
@@ -98,7 +104,7 @@ def main() -> None:
 
 
 def _results(recipe: plan.Recipe, output: Path, jobs: list[plan.Job], workers: int) -> Iterator[tuple[int, int]]:
-    """Runs the jobs -> (files, bytes) of each as it gets done."""
+    """Runs the jobs -> (files, bytes) of each as each job finishes."""
     with mapper(min(workers, len(jobs)), chunk=1) as mapped:
         yield from mapped(partial(plan.run, recipe, output), jobs)
 
@@ -108,13 +114,13 @@ def _read_stamp(path: Path) -> dict | None:
     if not is_there(path):
         return None
     stamp = read_json(path)
-    recipe = {name: value for name, value in stamp.items() if name != "version"}
+    recipe = {"rate_hz": 11025} | {name: value for name, value in stamp.items() if name != "version"}
     is_right = recipe.keys() == {field.name for field in fields(plan.Recipe)} and "version" in stamp
     if not is_right or not all(type(value) in (int, float) and 0 <= value <= MOST for value in recipe.values()):
         raise InputError(f"{path}: not what this script writes; choose another --output")
     if sum(recipe[name] for name in ("recordings", "performers", "bodies")) * recipe["frames"] > MOST_FILES:
         raise InputError(f"{path}: a data set of more than {MOST_FILES} files; choose another --output")
-    return stamp
+    return {"version": stamp["version"], **recipe}
 
 
 def _remove(output: Path, old: dict) -> None:
@@ -123,14 +129,7 @@ def _remove(output: Path, old: dict) -> None:
         (output / stamp).unlink(missing_ok=True)
     recipe = plan.Recipe(**{name: value for name, value in old.items() if name != "version"})
     paths = [output / path for job in plan.jobs(recipe) for path in plan.files(recipe, job)]
-    for folder in {path.parent for path in paths if path.parent.is_dir()}:
-        remove_leftovers(folder)
-    for path in paths:
-        path.unlink(missing_ok=True)
-    folders = {parent for path in paths for parent in path.relative_to(output).parents if parent.name}
-    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-        if (output / folder).is_dir() and not any((output / folder).iterdir()):
-            (output / folder).rmdir()
+    plan.remove_files(output, paths)
 
 
 def _counts(recipe: plan.Recipe) -> str:

@@ -9,21 +9,20 @@ right.
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.audio import read_window, recording_length
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+
+import numpy as np
+
+from dataset.audio import read_window, recording_length, recording_rate
 from dataset.index import IndexRow, read_index
 from dataset.points import ply_bytes, read_cloud
 from utils.errors import InputError, run_command
@@ -31,7 +30,7 @@ from utils.files import open_text, replacing, words_of
 from utils.options import ArgumentParser, real, whole
 from utils.resampling import resample
 from utils.seeding import generator
-from utils.wav import writing_wav
+from utils.sound_files import writing_sound
 
 RATE_HZ = 44_100
 FLOOR_POINTS_PER_M2, FLOOR_NOISE_M, FLOOR_MARGIN_M = 1500, 0.004, 1.0
@@ -107,9 +106,10 @@ def build_scene(rows: list[IndexRow], places: np.ndarray, rng: np.random.Generat
 
 
 def read_recording(row: IndexRow) -> np.ndarray:
-    """The whole recording, mono `[L]`."""
-    wave = read_window(row.audio_path, 0, recording_length(row.audio_path, 11_025), 11_025)
-    return np.concatenate(list(resample([wave[None]], 11_025, RATE_HZ)), axis=-1)[0]
+    """The whole recording, mono `[L]`, at `RATE_HZ`."""
+    own_hz = recording_rate(row.audio_path)
+    wave = read_window(row.audio_path, 0, recording_length(row.audio_path, own_hz), own_hz)
+    return np.concatenate(list(resample([wave[None]], own_hz, RATE_HZ)), axis=-1)[0]
 
 
 def pan(wave: np.ndarray, place: float) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +119,7 @@ def pan(wave: np.ndarray, place: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_wave(path: Path, samples: np.ndarray) -> None:
-    with writing_wav(path, RATE_HZ, *samples.shape) as append:
+    with writing_sound(path, RATE_HZ, *samples.shape) as append:
         append(samples)
 
 

@@ -9,19 +9,18 @@ devices. All formulas are in `plan`, and printed with their numbers.
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
-import math
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+import math
+from dataclasses import asdict, dataclass
 
 from utils.errors import InputError, run_command
 from utils.files import read_json
@@ -123,7 +122,7 @@ def compute_seconds(measured: Measured, options: argparse.Namespace) -> float:
 def plan(measured: Measured, options: argparse.Namespace, devices: int) -> Plan:
     """What training on so many devices takes.
 
-    Gradients are summed in a ring: each device sends and receives 2 (G - 1) / G of their bytes. That goes on while
+    Gradients are summed in a ring: each device sends and receives 2 (G - 1) / G of their bytes. This happens while
     backward computes; what is longer than backward is waited for.
     """
     compute = compute_seconds(measured, options)
@@ -154,9 +153,9 @@ def print_plan(measured: Measured, options: argparse.Namespace) -> None:
         f"{options.batch_size_per_gpu} mixtures a device and step; one pass hears every {measured.window_s:.2f} s once"
     )
     print(
-        f"a step computes {compute:.3f} s, reckoned from {measured.batch} mixtures: sound {measured.sound:.3f}, vision "
-        f"{measured.vision:.3f} at {measured.voxels:.0f} voxels, spectrograms {measured.spectrogram:.3f}, fusion and "
-        f"loss {measured.fusion:.3f}, and the optimiser {measured.optimiser:.3f} once a step\n"
+        f"a step computes {compute:.3f} s, from {measured.batch} mixtures: sound {measured.sound:.3f}, "
+        f"vision {measured.vision:.3f} at {measured.voxels:.0f} voxels, spectrograms {measured.spectrogram:.3f}, "
+        f"fusion and loss {measured.fusion:.3f}, and the optimiser {measured.optimiser:.3f} once a step\n"
     )
     columns = (("step s", 9), ("exchange s", 12), ("samples/s", 11), ("steps", 10), ("hours a pass", 14))
     print("devices" + "".join(f"{name:>{width}}" for name, width in columns) + f"{'workers each':>14}")
@@ -181,7 +180,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--hours", type=real(0, exclusive=True), default=1000.0, help="of audio, all sources together (default: 1000)")
     add("--performers", type=whole(1), default=10_000, help="(default: 10000)")
     add("--frames", type=whole(1), default=100, help="point clouds of a performer (default: 100)")
-    add("--num_gpus", type=whole(1), nargs="+", default=[1, 2, 4, 8, 16, 32], help="numbers of devices to reckon with")
+    add("--num_gpus", type=whole(1), nargs="+", default=[1, 2, 4, 8, 16, 32], help="numbers of devices to plan for")
     add("--batch_size_per_gpu", type=whole(1), default=32, help="mixtures of a device and step (default: 32)")
     add("--num_mix", type=whole(2), default=2, help="sources of a mixture (default: 2)")
     add("--num_frames", type=whole(1), default=1, help="frames of a source (default: 1)")

@@ -6,16 +6,17 @@ mixture with the median SDR improvement of those written.
 
 from __future__ import annotations
 
-import signal
+import sys
+from pathlib import Path
 
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
 
 import argparse
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -23,10 +24,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from arguments import run_argument
 from dataset.points import read_cloud
-from reports.evaluation import read_evaluation
+from reports.evaluated import read_evaluation
 from utils.errors import InputError, run_command
 from utils.figures import save_figure
 from utils.files import fault_of_file, fault_of_folder
@@ -87,7 +87,7 @@ def draw_cloud(axes: Axes, path: Path, title: str) -> None:
     axes.set(title=title, aspect="equal", xticks=[], ylabel="m", facecolor="#e8e8e8")
 
 
-def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
+def plot_mixture(folder: Path, n_fft: int, hop: int) -> Figure:
     """The figure of one mixture: a row for each source."""
     sources = len(list(folder.glob("pred*.wav")))
     if not sources:
@@ -107,7 +107,7 @@ def draw_separation(folder: Path, n_fft: int, hop: int) -> Figure:
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("folder", type=Path, help="ckpt/<run>, or one mixture below ckpt/<run>/visualization")
+    parser.add_argument("folder", type=run_argument, help="ckpt/<run>, or one mixture below ckpt/<run>/visualization")
     parser.add_argument("--output", type=picture, default=Path("separation.png"), help="picture to write")
     parser.add_argument("--stft_frame", type=whole(2), default=1022, help="STFT window in samples")
     parser.add_argument("--stft_hop", type=whole(1), default=256, help="STFT hop in samples")
@@ -117,7 +117,7 @@ def main() -> None:
         raise InputError(f"{folder}: {fault}; expected a folder that an evaluation wrote")
     if (folder / "visualization").is_dir():
         folder = median_mixture(folder)
-    figure = draw_separation(folder, options.stft_frame, options.stft_hop)
+    figure = plot_mixture(folder, options.stft_frame, options.stft_hop)
     save_figure(figure, options.output, dpi=80)
     print(f"wrote {options.output}: {folder.name}")
 

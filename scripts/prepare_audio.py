@@ -2,26 +2,26 @@
 
     python scripts/prepare_audio.py downloads/cello --output data/audio/cello
 
-Folders stand for all files in them, at any depth. What is there already is left as it is, so that a run that was
-interrupted goes on. Files of one name are one recording, of which one is kept, in a later run too. What is left out
-is listed, and files that cannot be read or hold no sound, a line each; the exit code is 2 if there are any of these.
+A folder stands for all files in it, at any depth. Files that exist already are left as they are, so that a run that was
+interrupted can be repeated. Files of the same name are one recording, of which one is kept, in later runs too. Files
+that are left out are listed, and so are files that cannot be read or hold no sound, one line each; the exit code is 2
+if there are any of the latter.
 """
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
-import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+import os
+from dataclasses import dataclass, field
 
 from dataset.downloads import by_name, find_downloads
 from dataset.extract import FORMATS, is_of_another, write_mono

@@ -1,32 +1,32 @@
 """Pretrains the vision trunk: a classifier of shapes, saved in the form of models/resnet18_pretrained.pth.
 
-The data are folders `<class>/train/` and `<class>/test/` of OFF meshes, as in ModelNet40, or of PLY clouds. Beside the
-weights `<output>.pth` come `<output>.json`, which says how they were made, and the folder `<output>/`: `last.pth`, from
-which --resume 1 goes on, and the log for TensorBoard.
+The data are folders `<class>/train/` and `<class>/test/` of OFF meshes, as in ModelNet40, or of PLY clouds. In addition
+to the weights `<output>.pth` it writes `<output>.json`, which says how they were made, and the folder `<output>/` with
+`last.pth`, from which --resume 1 resumes, and the log for TensorBoard.
 """
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
-import math
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+import math
+
 import torch
 import torch.nn.functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from arguments import choose_device
 from dataset.labelled import LabelledClouds, collate_labelled
 from dataset.loader import BatchLoader
 from dataset.meshes import SURFACE_POINTS
+from dataset.settings import VoxelSettings
 from models.minkowski_net import SparseResNet18Classifier
 from runs.lock import locked
 from runs.results import describe_run, is_empty
@@ -35,6 +35,7 @@ from runs.tensorboard_log import TensorBoardLog
 from utils import checkpoint
 from utils.errors import InputError, run_command
 from utils.files import finite, remove_leftovers, remove_leftovers_of, write_json
+from utils.host import to_device
 from utils.meters import Mean
 from utils.optimizer import choose_optimizer, choose_schedule
 from utils.options import ArgumentParser, check_unchanged, real, switch, whole
@@ -83,7 +84,7 @@ def pretrain(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
     keeper = RunKeeper(run, vars(options), state, {"classifier": net}, optimizer)
     if last:
         keeper.restore(last)
-        say(f"goes on with epoch {state.epoch}, after {state.iteration} of its iterations")
+        say(f"resumes epoch {state.epoch} after {state.iteration} of its iterations")
     length = len(train_loader)
     steps, done = options.num_epoch * length, (state.epoch - 1) * length + state.iteration
     drops = [epoch * length for epoch in options.lr_steps]
@@ -106,9 +107,9 @@ def pretrain(options: argparse.Namespace, run: Path, stop: StopSignals) -> None:
                 keeper.save_last()
     except Stopped:
         keeper.save_last()
-        say(f"{run}: saved in epoch {state.epoch}; the same command with --resume 1 goes on from there")
+        say(f"{run}: saved in epoch {state.epoch}; the same command with --resume 1 resumes it")
         raise
-    write_classifier(output, net, classes, state, describe_run(options, device))
+    write_classifier(output, net, classes, state, describe_run(vars(options), device))
 
 
 def train_epoch(
@@ -126,7 +127,7 @@ def train_epoch(
     loader.set_epoch(state.epoch, start=state.iteration)
     progress = Progress(loader, f"pretraining {state.epoch}/{options.num_epoch}", done=state.iteration)
     for batch in progress:
-        coordinates, features, labels = (part.to(device, non_blocking=True) for part in batch)
+        coordinates, features, labels = to_device(batch, device)
         optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(net(coordinates, features), labels)
         loss.backward()
@@ -152,7 +153,7 @@ def evaluate(net: SparseResNet18Classifier, loader: BatchLoader, num_classes: in
     device, loss = next(net.parameters()).device, Mean()
     right, count = torch.zeros(2, num_classes)
     for batch in Progress(loader, "test"):
-        coordinates, features, labels = (part.to(device, non_blocking=True) for part in batch)
+        coordinates, features, labels = to_device(batch, device)
         logits = net(coordinates, features)  # [B, classes]
         loss.add(F.cross_entropy(logits, labels).item(), len(labels))
         is_right = (logits.argmax(dim=1) == labels).float().cpu()
@@ -195,8 +196,7 @@ def build_loader(options: argparse.Namespace, part: str, stop: StopSignals) -> B
     clouds = LabelledClouds(
         Path(options.data),
         part,
-        voxel_size=options.voxel_size,
-        rgbs_feature=bool(options.rgbs_feature),
+        voxels=VoxelSettings(options.voxel_size, bool(options.rgbs_feature)),
         augment=options.augment,
         seed=options.seed,
         num_points=options.num_points,
@@ -221,7 +221,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--data", default="data/modelnet40", help="folder of the classes")
     add("--output", default="models/resnet18_pretrained.pth", help="file to write")
     add("--overwrite", type=switch, default=0, help="1: replace the file and the run, if there are any")
-    add("--resume", type=switch, default=0, help="1: go on with the run of this file; begin it, if there is none")
+    add("--resume", type=switch, default=0, help="1: resume the run of this file; begin it if there is none")
     add("--save_iter", type=whole(0), default=0, help="iterations from one save to the next; 0: once an epoch")
     add("--num_epoch", type=whole(1), default=100, help="passes over the training clouds")
     add("--eval_epoch", type=whole(1), default=5, help="epochs from one test to the next")

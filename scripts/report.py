@@ -8,18 +8,18 @@ Pages open from disk, without a network; a page's folder can be zipped and sent.
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+
+from arguments import run_argument
 from reports.comparison import write_comparison_page
 from reports.run_page import write_run_page
 from utils.errors import InputError, run_command
@@ -29,7 +29,7 @@ from utils.options import ArgumentParser
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of an evaluated run")
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=run_argument, help="folder of an evaluated run")
     parser.add_argument(
         "--output", type=Path, help="folder of a comparison (default: comparison, beside the first run)"
     )

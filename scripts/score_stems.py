@@ -1,4 +1,4 @@
-"""Scores stems against the true ones: SDR, SIR and SAR of BSS Eval and SI-SDR, beside those of the mixture.
+"""Scores stems against the true ones, by every score there is, with the scores of the mixture before separation.
 
     python scripts/score_stems.py --stems out --truth data/demo/scene/stems --mixture data/demo/scene/mixture.wav
 
@@ -8,20 +8,19 @@ all are brought to --audRate.
 
 from __future__ import annotations
 
-import signal
-
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
+
+import argparse
+
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.audio import read_window, recording_length
 from utils.errors import InputError, run_command
@@ -29,7 +28,11 @@ from utils.files import fault_of_folder
 from utils.metrics import METRICS, Scores, score, units
 from utils.options import ArgumentParser, whole
 
-LABELS = {"sdr_mixture": "mixture", **{name: metric.label for name, metric in METRICS.items()}}
+LABELS = {
+    column: metric.label if column == metric.name else f"{metric.label} before"
+    for metric in METRICS.values()
+    for column in metric.columns
+}
 
 
 def main() -> None:

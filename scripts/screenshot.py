@@ -5,23 +5,22 @@ Needs selenium (requirements-dev.txt) and Debian's chromium and chromium-driver,
 
 from __future__ import annotations
 
-import signal
+import sys
+from pathlib import Path
 
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.start import start_command
+
+start_command(__name__)
 
 import argparse
 import io
 import shutil
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.errors import InputError, run_command
 from utils.files import fault_of_file, replacing

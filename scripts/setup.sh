@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv and installs what requirements.txt names (with --dev also what the tests need), then open3d for scenes
 # if it can be had: it is large, and not there for every platform. Does nothing where that is already done. PYTHON
-# names another interpreter.
+# names another interpreter. With --open it installs what the open data set needs as well (docs/open-data.md).
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=scripts/usage.sh
@@ -11,13 +11,31 @@ requirements=requirements.txt
 case $#${1:-} in
 0) ;;
 1--dev) requirements="requirements-dev.txt" ;;
+1--open)
+    "$here/setup.sh" || exit 2
+    stamp=.venv/requirements-open.txt.installed
+    wanted=$(cat requirements-open.txt requirements-open-alone.txt | cksum)
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
+    pip=".venv/bin/python -m pip install --disable-pip-version-check"
+    echo "installing requirements-open.txt into .venv, once: a few minutes"
+    if ! $pip -r requirements-open.txt || ! $pip --no-deps -r requirements-open-alone.txt; then
+        echo "error: pip could not install requirements-open.txt; see above, fix it, and run $0 --open again" >&2
+        exit 2
+    fi
+    .venv/bin/python -c 'import open3d' >/dev/null 2>&1 || {
+        echo "error: open3d cannot be imported, which the open data set needs; see INSTALL.md" >&2
+        exit 2
+    }
+    echo "$wanted" >"$stamp"
+    exit 0
+    ;;
 *)
-    echo "error: unknown option ${2:-$1}; usage: $0 [--dev]" >&2
+    echo "error: unknown option ${2:-$1}; usage: $0 [--dev | --open]" >&2
     exit 2
     ;;
 esac
 stamp=.venv/$requirements.installed
-wanted=$(cat requirements.txt $requirements requirements-scene.txt | cksum)
+wanted=$(cat requirements*.txt | cksum)
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 
 python=${PYTHON:-python3}
@@ -33,11 +51,11 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2
 fi
 echo "installing $requirements into .venv, once: a few minutes, most of them for PyTorch"
 .venv/bin/python -m pip install --disable-pip-version-check -r $requirements || {
-    echo "error: pip could not install $requirements; see above, mend it, and run $0 again" >&2
+    echo "error: pip could not install $requirements; see above, fix it, and run $0 again" >&2
     exit 2
 }
 
-# What follows is optional: a note, and on.
+# What follows is optional: where it fails, a note, and the set-up continues.
 libraries="libusb-1.0-0 libgl1 libgomp1"
 absent="scenes (separate.py --scene) are not available, everything else is"
 imports_open3d() { .venv/bin/python -c 'import open3d' >/dev/null 2>&1; }
@@ -52,10 +70,9 @@ elif ! imports_open3d; then
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $libraries >/dev/null || true
     fi
     imports_open3d ||
-        echo "note: open3d cannot be imported: $absent; to mend it: sudo apt-get install $libraries" >&2
+        echo "note: open3d cannot be imported: $absent; to fix it: sudo apt-get install $libraries" >&2
 fi
 
 echo "$wanted" >"$stamp"
 # What the tests need includes what running needs.
-[ "$requirements" = requirements.txt ] ||
-    cat requirements.txt requirements.txt requirements-scene.txt | cksum >.venv/requirements.txt.installed
+echo "$wanted" >.venv/requirements.txt.installed

@@ -4,7 +4,7 @@
 #   sbatch --nodes=4 --gpus-per-node=8 --time=24:00:00 scripts/slurm_train.sh --id mine --cache /shared/cache
 # Start it in the repository's folder, which all nodes must see, as they must the data and ckpt/. Options go to
 # scripts/train.sh. Before the time limit, and when the job is preempted, the run saves and the job is put in the queue
-# again, where it goes on. It begins the run if there is none; a finished run ends the job.
+# again, which resumes it. It begins the run if there is none; a finished run ends the job.
 #SBATCH --job-name=separation
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-gpu=8

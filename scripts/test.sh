@@ -1,6 +1,7 @@
 #!/bin/sh
-# Evaluates ckpt/rgb-depth_2_mix, the published run with coloured clouds, on data/test.csv. Further options may follow and
-# win; the beginning of a run's name will do: ./scripts/test.sh --id default evaluates what ./scripts/train.sh trained.
+# Evaluates ckpt/rgb-depth_2_mix, the published run with coloured clouds, on data/test.csv. Further options may follow
+# and take precedence; the beginning of a run's name is enough: ./scripts/test.sh --id default evaluates what
+# ./scripts/train.sh trained.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 python=$("$here/python.sh") || exit 2

@@ -10,11 +10,15 @@ again in another folder until all kills are done. A line for each kill; exit cod
 
 from __future__ import annotations
 
-import signal
+import sys
+from pathlib import Path
 
-# Ctrl-C while libraries load, in a worker too, ends without a traceback.
-if __name__ in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from utils.start import start_command
+
+start_command(__name__)
 
 import argparse
 import csv
@@ -22,19 +26,14 @@ import json
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 from PIL import Image
 from plyfile import PlyData, PlyElement
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 from dataset.index import IndexRow, write_index
 from utils.errors import run_command
@@ -112,7 +111,7 @@ def make_data(folder: Path, rng: np.random.Generator) -> None:
 
 
 def start(folder: Path, ckpt: Path, workers: int) -> subprocess.Popen:
-    """Starts or goes on with the run below `ckpt`, with its errors in a file."""
+    """Starts or resumes the run below `ckpt`, with its errors in a file."""
     lists = ["--list_train", folder / "list.csv", "--list_val", folder / "list.csv"]
     command = [sys.executable, ROOT / "main.py", *OPTIONS, *lists, "--ckpt", ckpt, "--resume", "1", "--save_iter", "1"]
     with open(folder / "errors.txt", "wb") as errors_file:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains with the published options, depth alone, into ckpt/default-... Further options may follow and win:
+# Trains with the published options, depth alone, into ckpt/default-... Further options may follow and take precedence:
 # ./scripts/train.sh --id mine --num_epoch 10
 # TRAIN_WITH may hold the command that runs main.py in several processes, such as "torchrun --nproc_per_node=8", its
 # words quoted as in a shell where they hold spaces.

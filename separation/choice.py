@@ -1,4 +1,4 @@
-"""Which of the things in a room are its musicians."""
+"""Chooses which of the things in a room are its musicians."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ STAND_M = 1.25  # the highest that a music stand is
 def choose(
     voxels: np.ndarray, height: np.ndarray, parts: list[Group], num_sources: int | None
 ) -> tuple[list[Group], list[Group], list[Group]]:
-    """Among parts of voxels `[V, 3]` at `height` `[V]`, the largest first: musicians, small pieces, and other things.
+    """Divides parts of voxels `[V, 3]` at `height` `[V]`, the largest first, into musicians, small pieces, and other
+    things.
 
-    Musicians are what is like a person; where nothing is, what is as large as one. With `num_sources` there are as
-    many: the likeliest, and if they are too few, those that gain most by being split.
+    Musicians are the parts that resemble a person, or where none does, those that are as large as one. With
+    `num_sources` there are that many: the likeliest ones, and if they are too few, the parts that gain most by being
+    split.
 
     Raises:
-        InputError: there is none, or there are not `num_sources`.
+        InputError: there is none, or there cannot be `num_sources`.
     """
     groups = _apart(voxels, [part for part in parts if _is_likely(part)])
     groups = groups or _apart(voxels, _as_large(parts))
@@ -76,14 +78,14 @@ def _is_tall(height: np.ndarray, part: Group) -> bool:
 
 
 def _as_large(parts: list[Group]) -> list[Group]:
-    """Those whose size is a musician's, beside that of the largest."""
+    """Those whose size is plausible for a musician, compared with the largest."""
     fitting = [part for part in parts if not part.reason]
     largest = max((len(part.members) for part in fitting), default=0)
     return [part for part in fitting if len(part.members) >= SMALL_SHARE * largest]
 
 
 def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
-    """Those that are not next to one before them, unless both surely have a head and are as large."""
+    """Those that are not directly beside an earlier one, unless both clearly have a head and are equally large."""
     kept: list[Group] = []
     for part in parts:
         centre = centre_of(voxels, part.members)
@@ -98,14 +100,14 @@ def _apart(voxels: np.ndarray, parts: list[Group]) -> list[Group]:
 
 
 def _is_next_to(voxels: np.ndarray, part: Group, groups: list[Group]) -> bool:
-    """Whether it stands over the same place as a musician, who then holds it."""
+    """Whether it stands over the same place as a musician, who is then taken to hold it."""
     centre = centre_of(voxels, part.members)
     near = [group for group in groups if np.linalg.norm(centre - centre_of(voxels, group.members)) < APART_M]
     return not part.reason and bool(near)
 
 
 def _rank(part: Group) -> float:
-    """By likeness; among those as like, the larger first."""
+    """Sorts by resemblance to a person, and then by size, the larger first."""
     return part.score * np.sqrt(len(part.members))
 
 

@@ -1,4 +1,4 @@
-"""What stands in a room, as voxels -> groups of them that are one musician each."""
+"""Voxels of what stands in a room -> groups that are one musician each."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from separation.heads import Head
 
 FEET_M = 0.15  # the lowest part makes no footprint: cables and what is left of the floor lead from one to another
 EPS_M = 0.1
-CELL_M = 0.02  # of the floor
-DENSITIES = (12, 20, 32, 50, 80)  # voxels within EPS_M of a place, from which on it is part of a cluster
+CELL_M = 0.02  # edge of a cell of the floor
+DENSITIES = (12, 20, 32, 50, 80)  # least voxels within EPS_M of a place that is part of a cluster
 SMALLEST = 100  # voxels of a musician
-SMALL_SHARE = 0.2  # of the largest musician's voxels; what is smaller is no musician
+SMALL_SHARE = 0.2  # a musician has at least this share of the largest one's voxels
 PIECE_SHARE = 0.5  # the same; what is no musician and smaller may be a piece of one, such as a music stand
 TOP_M, WIDE_M = 0.95, 2.2  # a musician's top above the floor, and its width
 BULK_M = 0.4  # height of a musician without the lowest quarter and the highest tenth; of a music stand it is the desk's
 APART_M, LIKE_SHARE = 0.6, 0.35  # two musicians in one cluster: their centres, and how much smaller one may be
-CORE_SHARE = 0.5  # of one musician in a cluster of it and pieces; what is less is only the densest of a sparse cloud
-TOUCHING_M = 0.42  # the same, of those told to be two: halves of one musician are nearer
-HEAD_NEAR_M = 0.1  # from a head to the nearest voxel of whose it is
+CORE_SHARE = 0.5  # least share of a cluster that its one musician has: less is only the densest part of a sparse cloud
+TOUCHING_M = 0.42  # the same, if there must be two: halves of one musician are nearer
+HEAD_NEAR_M = 0.1  # farthest from a head to the nearest voxel of its owner
 SURE_HEAD, HEADS_APART_M = 0.6, 0.45  # heads that take one thing apart
 
 
@@ -32,8 +32,8 @@ SURE_HEAD, HEADS_APART_M = 0.6, 0.45  # heads that take one thing apart
 class Group:
     """Voxels that belong together.
 
-    members: their numbers. reason: why its size is no musician's, if it is not. head: the score of its best head, 0 if
-    it has none. head_m: the height of that above the floor. score: 0..1, how much it is like a musician.
+    members: their numbers. reason: why its size is not a musician's; '' if it may be. head: the score of its best head,
+    0 if it has none. head_m: the height of that head above the floor. score: 0..1, how much it resembles a musician.
     """
 
     members: np.ndarray
@@ -44,9 +44,9 @@ class Group:
 
 
 def find_parts(voxels: np.ndarray, height: np.ndarray, heads: list[Head], touching: int = 1) -> list[Group]:
-    """What stands apart among voxels `[V, 3]` at `height` `[V]` above the floor, the largest first.
+    """The separate things among voxels `[V, 3]` at `height` `[V]` above the floor, the largest first.
 
-    What has several heads is taken apart between them. touching: how many musicians one group may be.
+    A thing with several heads is divided between them. touching: how many musicians one group may be.
     """
     body = np.flatnonzero(height > FEET_M)
     widest = WIDE_M + APART_M * (touching - 1)
@@ -68,7 +68,7 @@ def find_parts(voxels: np.ndarray, height: np.ndarray, heads: list[Head], touchi
 
 
 def _heads_of(voxels: np.ndarray, owners: np.ndarray, heads: list[Head], count: int) -> list[list[Head]]:
-    """The heads of each of `count` parts, the best first; owners: the part `[V]` of each voxel, or -1."""
+    """The heads on each of `count` parts, the best first; owners: the part `[V]` of each voxel, or -1."""
     found: list[list[Head]] = [[] for _ in range(count)]
     owned = np.flatnonzero(owners >= 0)
     if not len(owned):
@@ -82,7 +82,9 @@ def _heads_of(voxels: np.ndarray, owners: np.ndarray, heads: list[Head], count: 
 
 
 def _between_heads(voxels: np.ndarray, members: np.ndarray, heads: list[Head]) -> list[tuple[np.ndarray, Head | None]]:
-    """The parts of a thing with several sure heads, each nearest to one; the whole, if there are not several."""
+    """The parts of a thing with several certain heads, each part nearest to one of them; the whole thing if
+    it has not.
+    """
     sure: list[Head] = []
     for head in heads:
         apart = all(np.hypot(*(head.place - other.place)[[0, 2]]) >= HEADS_APART_M for other in sure)
@@ -103,7 +105,9 @@ def _with_head(voxels: np.ndarray, height: np.ndarray, part: Group, head: Head |
 
 
 def split_groups(voxels: np.ndarray, groups: list[Group], count: int) -> list[Group] | None:
-    """`count` groups, made by splitting those whose footprints gain most by it; None if musicians would be too near."""
+    """`count` groups, made by splitting those whose footprints gain most by it; None if musicians would be too close
+    together.
+    """
     footprints = [voxels[group.members][:, [0, 2]] for group in groups]
     counts = [1] * len(groups)
     splits = [_k_means(footprint, 1) for footprint in footprints]
@@ -124,7 +128,7 @@ def centre_of(voxels: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def _clusters(voxels: np.ndarray, members: np.ndarray, density: int) -> list[np.ndarray]:
-    """The parts of `members` whose footprints are dense: DBSCAN of the cells of the floor that they stand over."""
+    """The parts of `members` whose footprints are dense: DBSCAN on the cells of the floor below them."""
     if not len(members):
         return []
     cells, place, weights = np.unique(
@@ -147,7 +151,7 @@ def _clusters(voxels: np.ndarray, members: np.ndarray, density: int) -> list[np.
 def _taken_apart(
     voxels: np.ndarray, height: np.ndarray, members: np.ndarray, densities: tuple[int, ...]
 ) -> list[np.ndarray]:
-    """The parts of a cluster once thin bridges are taken away: musicians joined by a bow, a music stand before one."""
+    """The parts of a cluster after thin bridges are removed: musicians joined by a bow, or a music stand before one."""
     for level, density in enumerate(densities, 1):
         parts = _clusters(voxels, members, density)
         largest = max(map(len, parts), default=0)
@@ -161,7 +165,7 @@ def _taken_apart(
 
 
 def _why_not(voxels: np.ndarray, height: np.ndarray, members: np.ndarray, widest: float = WIDE_M) -> str:
-    """Why a cluster is no musician; '' if it may be one."""
+    """Why a cluster is not a musician; '' if it may be one."""
     low, high = np.percentile(voxels[members][:, [0, 2]], (1, 99), axis=0)
     width = (high - low).max()
     bottom, bulk, top = np.percentile(height[members], (25, 90, 99))
@@ -174,7 +178,7 @@ def _why_not(voxels: np.ndarray, height: np.ndarray, members: np.ndarray, widest
 
 
 def _k_means(footprint: np.ndarray, count: int) -> tuple[float, np.ndarray]:
-    """Sum of squared distances from the centres, and labels `[V]`; of several tries the best."""
+    """K-means: the sum of squared distances from the centres, and labels `[V]`; the best of several tries."""
     tries = []
     for seed in range(8):
         centres, labels = kmeans2(footprint, count, minit="++", seed=seed, iter=50)

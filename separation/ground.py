@@ -1,4 +1,4 @@
-"""What things stand on: a level or tilted floor, platforms on it, or uneven ground -> the height of points above it."""
+"""What things stand on (a level or tilted floor, platforms, uneven ground) -> the height of points above it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from scipy.ndimage import binary_closing, binary_dilation, label, percentile_fil
 
 from separation.surroundings import MARGIN_M, UPRIGHT, Plane, fit_plane
 
-CELL_M = 0.1  # of the map of a platform
-LAYER_M = 0.04  # in which levels are looked for
-PLATFORM_M2, MOST_PLATFORMS = 1.5, 3  # the smallest that counts: smaller ones are stools and boxes
-STEP_M, HIGHEST_M = 0.08, 0.62  # of a platform above the floor: tables are higher
+CELL_M = 0.1  # edge of a cell of a platform's map
+LAYER_M = 0.04  # height of the layers in which platforms are looked for
+PLATFORM_M2, MOST_PLATFORMS = 1.5, 3  # smallest platform, as smaller ones are stools and boxes; most platforms
+STEP_M, HIGHEST_M = 0.08, 0.62  # heights of a platform above the floor: tables are higher
 STEP_M2, STEP_LONG_M = 0.5, 2.0  # the smallest front of a platform
-GROUND_CELL_M, GROUND_CELLS = 0.25, 5  # of the map of uneven ground; the lowest of so many by so many are looked at
+GROUND_CELL_M, GROUND_CELLS = 0.25, 5  # edge of a cell of uneven ground; the lowest of 5 by 5 cells counts
 UNEVEN_M = 0.3  # how far ground is from its plane
-BENEATH_SHARE, UNEVEN_SHARE = 0.03, 0.15  # of what is so low, that make it uneven: beneath the plane, above it
-GRASS_M = 0.07  # what is no higher above uneven ground is of it
+# Shares of the points near the floor from which on it is uneven: beneath its plane, above it.
+BENEATH_SHARE, UNEVEN_SHARE = 0.03, 0.15
+GRASS_M = 0.07  # points up to this high above uneven ground belong to it
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Values `[X, Z]` over square cells of the floor; nothing beyond them. low: `[2]`, the corner's x and z."""
+    """Values `[X, Z]` over square cells of the floor, and none beyond them. low: `[2]`, the corner's x and z."""
 
     low: np.ndarray
     cell_m: float
     values: np.ndarray
 
     def at(self, xyz: np.ndarray, otherwise: float) -> np.ndarray:
-        """The values `[P]` over which points `[P, 3]` are."""
+        """The values `[P]` of the cells below points `[P, 3]`."""
         cells = np.floor((xyz[:, [0, 2]] - self.low) / self.cell_m).astype(int)
         inside = ((cells >= 0) & (cells < self.values.shape)).all(axis=1)
         found = np.full(len(xyz), otherwise, self.values.dtype)
@@ -39,10 +40,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Ground:
-    """A floor and what else there is to stand on.
+    """A floor and everything else to stand on.
 
-    platforms: each with the cells that it covers. relief: how much higher than the floor the ground is. steps: fronts
-    of platforms, and how high above the floor they end.
+    platforms: each with the cells that it covers. relief: how much higher than the floor the ground is. steps: the
+    fronts of platforms, and how high above the floor they end.
     """
 
     floor: Plane
@@ -51,7 +52,7 @@ class Ground:
     steps: list[tuple[Plane, float]]
 
     def height(self, xyz: np.ndarray) -> np.ndarray:
-        """Metres `[P]` of points `[P, 3]` above what is beneath them."""
+        """Metres `[P]` from points `[P, 3]` down to the floor, platform or ground below them."""
         height = self.floor.height(xyz)
         if self.relief is not None:
             height = height - self.relief.at(xyz, 0.0)
@@ -61,14 +62,16 @@ class Ground:
         return height
 
     def holds(self, xyz: np.ndarray) -> np.ndarray:
-        """Which of points `[P, 3]` are of it or beneath: as little as the points' own noise allows."""
+        """Which of points `[P, 3]` belong to the ground or lie below it, with as little margin as the points' noise
+        allows.
+        """
         held = self.floor.holds(xyz) if self.relief is None else self.height(xyz) <= GRASS_M
         for plane, cells in self.platforms:
             held |= cells.at(xyz, False) & plane.holds(xyz)
         return held | self._in_steps(xyz)
 
     def covers(self, xyz: np.ndarray) -> np.ndarray:
-        """Which of points `[P, 3]` may be of it."""
+        """Which of points `[P, 3]` may belong to the ground."""
         return (self.height(xyz) <= (MARGIN_M if self.relief is None else GRASS_M)) | self._in_steps(xyz)
 
     def _in_steps(self, xyz: np.ndarray) -> np.ndarray:
@@ -78,7 +81,7 @@ class Ground:
         return found
 
     def below(self, x: float, z: float) -> float:
-        """The y of what is beneath a place."""
+        """The y of the ground at a place."""
         place = np.array([[x, 0.0, z]])
         for plane, cells in self.platforms:
             if cells.at(place, False)[0]:
@@ -87,7 +90,7 @@ class Ground:
 
 
 def find_ground(voxels: np.ndarray, floor: Plane) -> Ground:
-    """What there is beside the `floor` of voxels `[V, 3]`."""
+    """Platforms and relief found in voxels `[V, 3]`, in addition to the `floor`."""
     height = floor.height(voxels)
     low = abs(height) < UNEVEN_M
     if low.any() and (height[low] < -MARGIN_M).mean() > BENEATH_SHARE:  # no floor has anything beneath
@@ -137,7 +140,7 @@ def _steps(voxels: np.ndarray, height: np.ndarray, floor: Plane) -> list[tuple[P
 
 
 def _largest_area(xyz: np.ndarray) -> Grid:
-    """The cells of the largest area without gaps that points `[P, 3]` are over."""
+    """The cells of the largest connected area below points `[P, 3]`."""
     low = xyz[:, [0, 2]].min(axis=0) - 3 * CELL_M
     cells = np.floor((xyz[:, [0, 2]] - low) / CELL_M).astype(int)
     mask = np.zeros(cells.max(axis=0) + 4, bool)
@@ -148,7 +151,7 @@ def _largest_area(xyz: np.ndarray) -> Grid:
 
 
 def _relief(xyz: np.ndarray, height: np.ndarray) -> Grid:
-    """The height of the ground in each cell: low among the lowest of the cells about it."""
+    """The height of the ground in each cell: a low quantile of the lowest points of the cells around it."""
     low = xyz[:, [0, 2]].min(axis=0)
     cells = np.floor((xyz[:, [0, 2]] - low) / GROUND_CELL_M).astype(int)
     lowest = np.full(cells.max(axis=0) + 1, np.nan)

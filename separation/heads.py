@@ -1,4 +1,4 @@
-"""Where heads are among the points of a scene: small round tops over wider shoulders, which furniture has not."""
+"""Finds heads among the points of a scene: small round tops above wider shoulders, which furniture does not have."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from scipy.spatial import cKDTree
 
 from separation.logistic import Logistic
 
-LOWEST_M, HIGHEST_M = 0.85, 2.3  # of the top of a head above the floor
-CELL_M = 0.04  # of the map of heights in which tops are looked for
+LOWEST_M, HIGHEST_M = 0.85, 2.3  # heights of the top of a head above the floor
+CELL_M = 0.04  # edge of a cell of the map of heights in which tops are looked for
 DEPTHS_M = 0.03 + 0.06 * np.arange(8)  # below the top, of the slices that are measured
 SLICE_M = 0.035  # half their height
-REACH_M = 0.42  # from the axis of the head
+REACH_M = 0.42  # how far from the axis of the head shoulders are looked for
 BESIDE_M = 0.10  # a width is measured in a strip that is twice as wide
 BIN_M, FULL, GAP_BINS = 0.03, 2, 2  # of a strip; points in one that is not empty; how far to the next that is not
 BINS = int(2 * REACH_M / BIN_M) + 1
@@ -27,7 +27,7 @@ HEAD = Logistic.read(Path(__file__).with_name("heads.txt"))  # fitted by scripts
 
 @dataclass(frozen=True)
 class Head:
-    """place: `[3]` metres, of its top. score: 0..1, how much it is like a head."""
+    """place: `[3]` metres, of its top. score: 0..1, how much it resembles a head."""
 
     place: np.ndarray
     score: float
@@ -45,7 +45,7 @@ def find_heads(xyz: np.ndarray, height: np.ndarray) -> list[Head]:
 
 
 def find_tops(xyz: np.ndarray, height: np.ndarray) -> list[tuple[np.ndarray, dict[str, float]]]:
-    """What may be a head among points `[P, 3]` at `height` `[P]`: places `[3]`, and what `describe` says of each."""
+    """Possible heads among points `[P, 3]` at `height` `[P]`: places `[3]`, and the measures of `describe` for each."""
     kept = (height > LOWEST_M - DEPTHS_M[-1] - SLICE_M) & (height < HIGHEST_M)
     xyz, height = xyz[kept], height[kept]
     tops = _tops(xyz, height)
@@ -62,7 +62,7 @@ def find_tops(xyz: np.ndarray, height: np.ndarray) -> list[tuple[np.ndarray, dic
 
 
 def _tops(xyz: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """The numbers of the points that are highest of those about them, and high enough."""
+    """The numbers of the points that are the highest around them, and high enough."""
     if not len(xyz):
         return np.zeros(0, int)
     cells = np.floor((xyz[:, [0, 2]] - xyz[:, [0, 2]].min(axis=0)) / CELL_M).astype(int) + 2
@@ -87,7 +87,7 @@ def _measure(xyz: np.ndarray, height: np.ndarray, top: np.ndarray, top_height: f
 
 
 def profile(flat: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """The width of what is about the axis at each of `DEPTHS_M` in each direction, `[8, D]`."""
+    """The width of what surrounds the axis at each of `DEPTHS_M` in each direction, `[8, D]`."""
     angles = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     along = flat @ np.stack([np.cos(angles), np.sin(angles)])  # [P, D]
     across = flat @ np.stack([-np.sin(angles), np.cos(angles)])
@@ -100,7 +100,7 @@ def profile(flat: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _run(places: np.ndarray) -> float:
-    """The length of the run of places about 0 without a gap; single places, such as of torn edges, are not counted."""
+    """The length of the run of places around 0 without a gap; single places, such as of torn edges, are not counted."""
     bins = np.floor((places[abs(places) < REACH_M] + REACH_M) / BIN_M).astype(int)
     is_full = np.bincount(bins, minlength=BINS) >= FULL
     middle = BINS // 2
@@ -116,7 +116,7 @@ def _run(places: np.ndarray) -> float:
 
 
 def describe(widths: np.ndarray) -> dict[str, float]:
-    """What tells a head over shoulders from other tops in the widths `[8, D]` of `profile`."""
+    """Measures of the widths `[8, D]` of `profile` that distinguish a head above shoulders from other tops."""
     wide, usual = widths.max(axis=1), np.median(widths, axis=1)
     head, shoulders = wide[1:3].mean(), wide[4:].max()
     usual_head, usual_shoulders = usual[1:3].mean(), usual[4:].max()

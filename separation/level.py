@@ -1,4 +1,4 @@
-"""The level a model was trained at, and the gain that brings a recording there."""
+"""The level a model was trained at, and the gain that brings a recording to it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from models.separation_net import EPSILON
 from separation.stream import Source
 from utils.spectrogram import stft
 
-WINDOWS = 32  # of a recording, evenly spread, that its level is taken from
+WINDOWS = 32  # evenly spread windows of a recording from which its level is taken
 ACTIVE_DB = -40.0  # frames below this, against the loudest, are pauses
 
 
 @torch.inference_mode()
 def training_gain(net: SeparationNet, source: Source, window: int, rate_hz: int) -> float:
-    """The factor that gives a recording the level of the mixtures a model was trained on; 1 for a silent one.
+    """The factor that gives a recording the level of the mixtures a model was trained on; 1 for a silent recording.
 
-    The batch normalisation at the U-Net's input holds the mean log magnitude of those: the recording's is brought
-    there. Pauses do not count.
+    The batch normalisation at the U-Net's input holds the mean log magnitude of those mixtures, and the recording's
+    mean is brought to it. Pauses do not count.
 
     Args:
-        window: samples, at `rate_hz`, the model's.
+        window: samples, at `rate_hz`, the model's rate.
     """
     last = max(source.length_at(rate_hz) - window, 0)
     starts = np.unique(np.linspace(0, last, WINDOWS).round().astype(int))

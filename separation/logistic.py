@@ -14,20 +14,20 @@ PENALTY = 3e-4  # on the squares of the weights of measures of variance 1
 
 @dataclass(frozen=True)
 class Logistic:
-    """names: of the measures. weights: `[n]` of them. alone: what is added."""
+    """names: of the measures. weights: `[n]`, one for each. alone: the constant that is added."""
 
     names: tuple[str, ...]
     weights: np.ndarray
     alone: float
 
     def __call__(self, measures: Mapping[str, float]) -> float:
-        """0..1, how likely it is."""
+        """The probability, 0..1."""
         sum_of = float(self.weights @ [measures[name] for name in self.names] + self.alone)
         return float(1 / (1 + np.exp(-np.clip(sum_of, -50, 50))))
 
     @classmethod
     def fit(cls, measures: list[Mapping[str, float]], labels: np.ndarray, penalty: float = PENALTY) -> Logistic:
-        """Fitted to labels `[M]` bool; both kinds of example count the same in all."""
+        """Fits the weights to labels `[M]` bool; both kinds of example have the same total weight."""
         names = tuple(measures[0])
         x, y = np.array([[one[name] for name in names] for one in measures]), np.asarray(labels, bool)
         mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
@@ -51,6 +51,6 @@ class Logistic:
         return cls(tuple(name for name, _ in named), np.array([weight for _, weight in named]), alone)
 
     def text(self, comment: str) -> str:
-        """What `read` reads."""
+        """The text that `read` reads."""
         rows = [*zip(self.names, self.weights, strict=True), ("alone", self.alone)]
         return f"# {comment}\n" + "".join(f"{name} {weight:.4g}\n" for name, weight in rows)

@@ -1,4 +1,4 @@
-"""What belongs to whom: instruments, arms, music stands, pianos -> the musicians they go with."""
+"""Assigns instruments, arms, music stands and pianos to the musicians they belong to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from scipy.spatial import cKDTree
 
 from separation.footprints import APART_M, SMALLEST, Group, centre_of
 
-NEIGHBOUR_M = 0.08  # voxels no farther apart are of one piece
-ARM_M = 1.0  # from a musician's footprint to the end of what is of one piece with it: a bow, a scroll
+NEIGHBOUR_M = 0.08  # voxels at most this far apart belong to one piece
+ARM_M = 1.0  # from a musician's footprint to the end of anything connected to it: a bow, a scroll
 NEAR_M = 1.0  # from a musician's centre to that of a separate piece that belongs to it, such as a music stand
-STAND_M, TOUCH_M = 0.95, 0.2  # what is lower is no music stand: a chair, which is one's own if it is so near
+STAND_M, TOUCH_M = 0.95, 0.2  # anything lower is a chair, not a music stand; it belongs to a musician this near
 SEATED_M = 1.6  # the highest head of a musician who sits
 PERSON = 0.3  # score of what nobody plays
 KEYS_M, KEYS_NEAR_M = (0.5, 1.1), 0.5  # heights of keys; how near they are, where a back hides the hands
@@ -24,8 +24,8 @@ def join_pieces(
 ) -> np.ndarray:
     """The owner of each voxel, `[V]`: a number in `groups + others`, or -1.
 
-    A piano is its pianist's. Other pieces are whole the nearest musician's. What is of one piece with a musician, such
-    as an arm, belongs to the one that is nearest by the way along it.
+    A piano belongs to its pianist. Other separate pieces belong completely to the nearest musician. What is connected
+    to a musician, such as an arm, belongs to the musician that is nearest along the connection.
     """
     owners = np.full(len(voxels), -1)
     for number, group in enumerate(groups + others):
@@ -49,7 +49,7 @@ def join_pieces(
 
 
 def _pianos(voxels: np.ndarray, height: np.ndarray, groups: list[Group], parts: list[Group]) -> dict[int, list[Group]]:
-    """The parts of the piano before each musician, by its number, who sits at one."""
+    """The parts of the piano in front of each musician who sits at one, by the musician's number."""
     own = cKDTree([centre_of(voxels, group.members) for group in groups])
     loose = [part for part in parts if part.score < PERSON and own.query(centre_of(voxels, part.members))[0] > APART_M]
     trees = [cKDTree(voxels[group.members]) for group in groups]
@@ -73,7 +73,7 @@ def _pianos(voxels: np.ndarray, height: np.ndarray, groups: list[Group], parts: 
 
 
 def _is_reached(tree: cKDTree, places: np.ndarray, others: list[cKDTree]) -> bool:
-    """Whether places are near to those of `tree`, and nearer than to any others."""
+    """Whether places are near to those of `tree`, and nearer to them than to any others."""
     near = tree.query(places)[0].min(initial=np.inf)
     return near <= KEYS_NEAR_M and all(near <= other.query(places)[0].min(initial=np.inf) for other in others)
 
@@ -93,7 +93,9 @@ def _is_between(height: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 def _give_to_nearest(
     voxels: np.ndarray, height: np.ndarray, owners: np.ndarray, pieces: list[np.ndarray], groups: list[Group]
 ) -> None:
-    """Gives every piece whole to the musician whose centre is nearest, if one is near; chairs to who touches them."""
+    """Gives every piece completely to the musician whose centre is nearest, if one is near; chairs to whoever touches
+    them.
+    """
     centres = cKDTree([centre_of(voxels, group.members) for group in groups])
     trees: dict[int, cKDTree] = {}
     for members in pieces:
@@ -108,6 +110,6 @@ def _give_to_nearest(
 
 
 def _neighbours(voxels: np.ndarray) -> csr_matrix:
-    """The distances `[V, V]` of voxels that touch."""
+    """The distances `[V, V]` between voxels that touch."""
     tree = cKDTree(voxels)
     return tree.sparse_distance_matrix(tree, NEIGHBOUR_M, output_type="coo_matrix").tocsr()

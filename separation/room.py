@@ -9,15 +9,16 @@ import numpy as np
 from separation.ground import Ground, find_ground
 from separation.surroundings import cloud_of, find_floor, find_walls, without_strays
 
-VOXEL_M, FINE_M = 0.03, 0.02  # of what stands where; of what heads are looked for in
+VOXEL_M, FINE_M = 0.03, 0.02  # voxels for finding what stands where, and for finding heads
 
 
 @dataclass(frozen=True)
 class Cleared:
-    """A room without what is about it.
+    """The contents of a room.
 
-    voxels: `[V, 3]` metres, at `height` `[V]` above the ground, or without one above the lowest; fine, fine_height: the
-    same, finer. is_floor, is_wall: `[P]`, which of the points are. ground: None if there is none in sight.
+    voxels: `[V, 3]` metres, at `height` `[V]` above the ground, or above the lowest voxel if there is no ground; fine,
+    fine_height: the same, finer. is_floor, is_wall: `[P]`, which of the points belong to them. ground: None if none is
+    seen.
     """
 
     voxels: np.ndarray
@@ -30,7 +31,7 @@ class Cleared:
 
 
 def clear(xyz: np.ndarray) -> Cleared:
-    """What stands in the room of points `[P, 3]`, metres, Y up."""
+    """The contents of the room in points `[P, 3]`, metres, Y up."""
     fine = np.asarray(cloud_of(xyz).voxel_down_sample(FINE_M).points)  # [F, 3]
     voxels = np.asarray(cloud_of(fine).voxel_down_sample(VOXEL_M).points)  # [V, 3]
     floor = find_floor(voxels)

@@ -1,8 +1,8 @@
-"""One capture of several musicians -> a cloud of each.
+"""One capture of several musicians -> a cloud for each of them.
 
-The footprint decides: seen from one side a musician falls apart into head, instrument, legs and chair, but all of them
-stand over one place of the floor, and those of other musicians over another. So heights are dropped, and where much is
-seen over one place stands somebody.
+The footprint decides. Seen from one side, a musician falls apart into head, instrument, legs and chair, but all of
+these stand over one place on the floor, and those of other musicians over another. So heights are ignored, and a
+musician is found where many points lie over one place.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from separation.room import clear
 from utils.errors import InputError
 
 REACH_M = 0.06  # points this near to a musician's voxels are its own
-ELSEWHERE = ("floor", "walls", "stray points")  # what is no candidate's
+ELSEWHERE = ("floor", "walls", "stray points")  # owners of points that belong to no candidate
 LARGEST_M = 1000.0  # between the points farthest apart: beyond, they are not in metres
 
 
 @dataclass(frozen=True)
 class Musician:
-    """One musician with its instrument, where it was captured.
+    """A musician with an instrument, where it was captured.
 
-    xyz: `[P, 3]` float32 metres, Y up. rgb: `[P, 3]`, or None. floor_m: the y of the floor beneath.
+    xyz: `[P, 3]` float32 metres, Y up. rgb: `[P, 3]`, or None. floor_m: the y of the floor below.
     """
 
     xyz: np.ndarray
@@ -55,8 +55,8 @@ class Musician:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Something that is no musician. centroid_m: `[3]`, or None of what is scattered."""
+class NobodysPoints:
+    """Something that is not a musician. centroid_m: `[3]`, or None for scattered points."""
 
     reason: str
     num_points: int
@@ -65,7 +65,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something that may be a musician. score: 0..1, how much it is like one. reason: why it was not taken, or ''."""
+    """Something that may be a musician. score: 0..1, how much it resembles one. reason: why it was not taken, or ''."""
 
     score: float
     reason: str
@@ -74,12 +74,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scene:
-    """A capture and whose its points are.
+    """A capture, and whose its points are.
 
     xyz: `[P, 3]` float32 metres, Y up. rgb: `[P, 3]`, or None. candidates: what may be a musician, from left to right
-    (ascending x). owners: `[P]` int, the candidates' numbers from 0, -1 for the rest. taken: the numbers of those that
-    are musicians. floor_height_m: the y of the floor amid the musicians; without a floor in sight, of the lowest of
-    what is a musician's. elsewhere: what is no candidate's.
+    (ascending x). owners: `[P]` int, the candidates' numbers from 0, -1 for the rest. taken: the numbers of the
+    candidates that are musicians. floor_height_m: the y of the floor among the musicians, or if no floor is seen, of
+    the musicians' lowest point. elsewhere: what belongs to no candidate.
     """
 
     xyz: np.ndarray
@@ -88,7 +88,7 @@ class Scene:
     owners: np.ndarray
     taken: tuple[int, ...]
     has_floor: bool
-    elsewhere: list[LeftOut]
+    elsewhere: list[NobodysPoints]
 
     @property
     def labels(self) -> np.ndarray:
@@ -112,14 +112,14 @@ class Scene:
         return float(np.mean([musician.floor_m for musician in self.musicians]))
 
     @property
-    def left_out(self) -> list[LeftOut]:
-        """What is no musician's."""
+    def left_out(self) -> list[NobodysPoints]:
+        """What belongs to no musician."""
         parts = []
         for number, candidate in enumerate(self.candidates):
             own = self.owners == number
             if number not in self.taken and own.any():
                 reason = f"candidate {number + 1}: {candidate.reason or 'not wanted'}"
-                parts.append(LeftOut(reason, int(own.sum()), self.xyz[own].mean(axis=0, dtype=np.float64)))
+                parts.append(NobodysPoints(reason, int(own.sum()), self.xyz[own].mean(axis=0, dtype=np.float64)))
         return [part for part in self.elsewhere[:2] + parts + self.elsewhere[2:] if part.num_points]
 
     def with_taken(self, numbers: Iterable[int]) -> Scene:
@@ -138,12 +138,12 @@ class Scene:
 
 
 def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int | None = None) -> Scene:
-    """Finds the musicians in points `[P, 3]` (metres, Y up) with colours `[P, 3]`; the same every time.
+    """Finds the musicians in points `[P, 3]` (metres, Y up) with colours `[P, 3]`; the result is always the same.
 
-    With `num_sources` there are as many, without as many as stand apart and are like persons.
+    With `num_sources` it finds that many; without, as many as stand apart and resemble persons.
 
     Raises:
-        InputError: there is no musician, or there are not `num_sources`; open3d is not there.
+        InputError: there is no musician, or there are not `num_sources`; open3d is missing.
     """
     if not len(xyz):
         raise InputError("the scene holds no points")
@@ -171,18 +171,18 @@ def split_scene(xyz: np.ndarray, rgb: np.ndarray | None = None, num_sources: int
         beneath = room.ground.below(x, z) if room.ground else bottom
         told.append(Candidate(group.score, "" if is_taken[number] else group.reason, beneath))
     counts = (int(room.is_floor.sum()), int(room.is_wall.sum()), int((owners[is_rest] < 0).sum()))
-    elsewhere = [LeftOut(*part) for part in zip(ELSEWHERE, counts, strict=True)]
+    elsewhere = [NobodysPoints(*part) for part in zip(ELSEWHERE, counts, strict=True)]
     return Scene(xyz, rgb, told, owners, taken, room.ground is not None, elsewhere)
 
 
 def cloud_for_model(musician: Musician) -> np.ndarray:
-    """The musician's points `[P, 3]` where the clouds of the training stand: above the origin, the floor at y = 0."""
+    """The musician's points `[P, 3]` where training clouds stand: above the origin, with the floor at y = 0."""
     x, _, z = musician.centroid_m
     return musician.xyz - np.array([x, musician.floor_m, z], dtype=np.float32)
 
 
 def _owners_of_points(xyz: np.ndarray, voxels: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """The owners `[P]` of the voxels next to points `[P, 3]`; -1 where there are none near."""
+    """The owners `[P]` of the voxels nearest to points `[P, 3]`; -1 where none is near."""
     owned = owners >= 0
     distance, nearest = cKDTree(voxels[owned]).query(xyz, distance_upper_bound=REACH_M)
     return np.append(owners[owned], -1)[np.where(np.isinf(distance), -1, nearest)]

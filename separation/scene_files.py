@@ -1,4 +1,4 @@
-"""A scene on disk: where each stem's musician stands, for a VR/AR engine and for the eye."""
+"""A scene on disk: where each stem's musician stands, for VR/AR engines and as a picture."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from dataset.points import ply_bytes
-from separation.scene import ELSEWHERE, Candidate, LeftOut, Scene
+from separation.scene import ELSEWHERE, Candidate, NobodysPoints, Scene
 from separation.scene_picture import draw_scene
+from separation.tracks import Track
 from utils.figures import save_figure
 from utils.files import replacing, write_json
 
 CANDIDATES = "candidates.npz"
-OWNER = np.dtype(np.int16)  # of a point: the number of its candidate
-MOST_BYTES = 2**22  # of all but the owners
+OWNER = np.dtype(np.int16)  # the number of a point's candidate
+MOST_BYTES = 2**22  # largest file without the owners
 
 
 def scene_files(folder: Path, names: list[str]) -> list[Path]:
-    """What `write_scene` writes into `folder`."""
-    fixed = [folder / name for name in ("scene.json", "scene.png", CANDIDATES)]
+    """What is written into `folder` for a scene, besides the stems."""
+    fixed = [folder / name for name in ("scene.json", "scene.png", "scene.wav", "scene.glb", CANDIDATES)]
     return [*fixed, *(folder / f"{name}.ply" for name in names)]
 
 
 def write_candidates(scene: Scene, folder: Path, capture: str) -> None:
-    """Writes `candidates.npz`: whose the points are, so that others may be taken without searching again.
+    """Writes `candidates.npz`: whose the points are, so that other candidates can be chosen without a new search.
 
-    capture: what the scene was made of, see `capture_key`.
+    capture: what the scene was made from, see `capture_key`.
 
     Raises:
         WriteError: the folder cannot be written.
@@ -49,7 +50,7 @@ def write_candidates(scene: Scene, folder: Path, capture: str) -> None:
 
 
 def read_candidates(folder: Path, capture: str, xyz: np.ndarray, rgb: np.ndarray | None) -> Scene | None:
-    """The scene that `write_candidates` wrote there of the same capture, with its points; None if there is none."""
+    """The scene that `write_candidates` wrote there of the same capture, or None; xyz, rgb: its points `[P, 3]`."""
     try:
         with ZipFile(folder / CANDIDATES) as archive:  # which may hold far more than a scene, packed
             if sum(part.file_size for part in archive.infolist()) > MOST_BYTES + OWNER.itemsize * len(xyz):
@@ -69,7 +70,8 @@ def read_candidates(folder: Path, capture: str, xyz: np.ndarray, rgb: np.ndarray
             or not set(taken) <= set(numbers)
         ):
             return None
-        elsewhere = [LeftOut(*part) for part in zip(ELSEWHERE, map(int, values["elsewhere"].tolist()), strict=True)]
+        counts = map(int, values["elsewhere"].tolist())
+        elsewhere = [NobodysPoints(*part) for part in zip(ELSEWHERE, counts, strict=True)]
         has_floor = bool(values["has_floor"])
     except (
         OSError,
@@ -95,23 +97,27 @@ def read_candidates(folder: Path, capture: str, xyz: np.ndarray, rgb: np.ndarray
 
 
 def capture_key(path: str | Path, **options: object) -> str:
-    """A text that is another one for another file, or for other options that decide what is found in it."""
+    """A text that changes with the file, and with every option that affects what is found in it."""
     with open(path, "rb") as file:
         return f"{hashlib.file_digest(file, 'blake2b').hexdigest()} {sorted(options.items())}"
 
 
-def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: object) -> None:
+def write_scene(
+    scene: Scene, stems: dict[str, Path], folder: Path, tracks: list[Track] | None = None, **about: object
+) -> None:
     """Writes `scene.json`, `scene.png` and a PLY file of each musician.
 
     Args:
         stems: name -> file of the stem, of the musicians from left to right.
-        about: what else `scene.json` is to hold of the capture.
+        tracks: of the musicians, where they are over time; None: they do not move.
+        about: further facts about the capture for `scene.json`.
 
     Raises:
         WriteError: the folder cannot be written.
     """
     sources = []
-    for musician, (name, stem) in zip(scene.musicians, stems.items(), strict=True):
+    ways = tracks or [[] for _ in stems]
+    for musician, (name, stem), way in zip(scene.musicians, stems.items(), ways, strict=True):
         cloud = folder / f"{name}.ply"
         with replacing(cloud) as temporary:
             temporary.write_bytes(ply_bytes(musician.xyz, musician.rgb))
@@ -123,6 +129,7 @@ def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: obj
                 "centroid_m": musician.centroid_m.round(4).tolist(),
                 "size_m": musician.size_m.round(4).tolist(),
                 "points": musician.num_points,
+                **({"track": [_moment(*moment) for moment in way]} if way else {}),
             }
         )
     named = dict(zip(scene.taken, stems, strict=True))
@@ -144,8 +151,14 @@ def write_scene(scene: Scene, stems: dict[str, Path], folder: Path, **about: obj
         {
             **about,
             "axes": "metres; x to the right, y up, z towards the viewer",
+            "units": "metres and seconds",
             "floor_height_m": round(scene.floor_height_m, 4) if scene.has_floor else None,
+            "lowest_m": round(scene.floor_height_m, 4),
             "sources": sources,
             "candidates": candidates,
         },
     )
+
+
+def _moment(seconds: float, centroid_m: np.ndarray) -> dict:
+    return {"seconds": round(seconds, 4), "centroid_m": centroid_m.round(4).tolist()}

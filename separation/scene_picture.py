@@ -1,4 +1,4 @@
-"""The picture of a scene: whose the points are, from above and from the front."""
+"""The picture of a scene: whose the points are, seen from above and from the front."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from separation.scene import Scene
 MOST_POINTS = 60_000  # drawn: more only make the picture slower
 AROUND_M = (0.7, 0.35, 0.7)  # shown beyond the musicians along x, y, z
 INCHES_PER_M, MOST_INCHES = 2.2, 10  # the scale, and how wide the picture may be
-REST_COLOUR, LEFT_OUT_COLOUR = "#c9c9c9", "#6e6e6e"  # of what is nobody's, and of candidates that are not taken
+REST_COLOUR, LEFT_OUT_COLOUR = "#c9c9c9", "#6e6e6e"  # points that are nobody's, candidates that are not taken
 
 
 def draw_scene(scene: Scene, names: list[str]) -> Figure:
-    """From above (x to the right, z downwards, towards who looks from the front) and from the front (x, y).
+    """From above (x to the right, z down, towards the viewer) and from the front (x, y).
 
-    names: of the musicians, in the order of their numbers. Each candidate has its number and score; those left out are
-    dark grey, the rest is light grey.
+    names: of the musicians, in the order of their numbers. Each candidate has its number and score. Candidates that
+    were not taken are dark grey, everything else is light grey.
     """
     own = scene.xyz[scene.owners >= 0]
     low, high = own.min(axis=0) - AROUND_M, own.max(axis=0) + AROUND_M
@@ -40,7 +40,7 @@ def draw_scene(scene: Scene, names: list[str]) -> Figure:
 
 
 def _draw(axes: Axes, scene: Scene, names: list[str], axis: int, nearness: int) -> None:
-    """Draws x against `axis`, what is far along `nearness` over the rest, the names beyond the musicians' ends."""
+    """Draws x against `axis`, with near points (along `nearness`) over far ones, and the names beside the musicians."""
     named = dict(zip(scene.taken, names, strict=True))
     musicians = dict(zip(scene.taken, range(len(names)), strict=True))
     colours = [

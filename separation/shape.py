@@ -1,4 +1,4 @@
-"""What the shape of a thing is like, in numbers: how its surface bends, how wide it is at each height, its outline."""
+"""The shape of a thing in numbers: how its surface bends, how wide it is at each height, its outline."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ SAMPLED, FEWEST = 400, 6  # voxels that are looked about, and how many there mus
 UPRIGHT = 0.4  # sine of the steepest slope of a surface that counts as upright
 SLOPES = (0.0, 0.1, 0.3, 0.6, 0.85, 1.01)  # limits of the shares of upright to level surface
 SHARES = (15, 50, 85)  # percentiles
-ZONES = 8  # of equal height
+ZONES = 8  # zones of equal height
 DEPTHS_M = (0.0, 0.1, 0.22, 0.35, 0.5, 0.7)  # limits of the layers below the top: head, neck, shoulders, chest
-CELL_M = 0.06  # of the outline
+CELL_M = 0.06  # edge of a cell of the outline
 VOXEL_M2 = 9e-4  # what a voxel covers
 
 
 def describe(voxels: np.ndarray, height: np.ndarray) -> dict[str, float]:
-    """The shape of voxels `[V, 3]`, 3 cm wide, at `height` `[V]` above the floor; V >= 1. From whichever side."""
+    """The shape of voxels `[V, 3]`, 3 cm wide, at `height` `[V]` above the floor, independent of
+    the viewing direction; V >= 1.
+    """
     flat = voxels[:, [0, 2]] - voxels[:, [0, 2]].mean(axis=0)
     along = flat @ np.linalg.eigh(flat.T @ flat)[1][:, ::-1]  # [V, 2], along the longer and the shorter way
     top = max(float(np.percentile(height, 98.5)), 0.2)
@@ -37,7 +39,9 @@ def describe(voxels: np.ndarray, height: np.ndarray) -> dict[str, float]:
 
 
 def bends(voxels: np.ndarray, radius_m: float) -> dict[str, float]:
-    """How the surface of voxels `[V, 3]` bends within a radius: boxes are flat, bodies round, leaves stand about."""
+    """How the surface of voxels `[V, 3]` bends within a radius: boxes are flat, bodies are round, leaves are
+    scattered.
+    """
     tree = cKDTree(voxels)
     near = tree.query_ball_point(voxels[:: max(1, len(voxels) // SAMPLED)], radius_m)
     counts = np.array([len(one) for one in near])
@@ -86,7 +90,7 @@ def _size(along: np.ndarray, height: np.ndarray, top: float) -> dict[str, float]
 
 
 def _extent(along: np.ndarray) -> tuple[float, float]:
-    """Width and depth without the twentieth at either end; 0 of next to nothing."""
+    """Width and depth without the outermost twentieth at either end; 0 for too few voxels."""
     if len(along) < 3:
         return 0.0, 0.0
     width, depth = np.ptp(np.percentile(along, (5, 95), axis=0), axis=0)
@@ -94,7 +98,9 @@ def _extent(along: np.ndarray) -> tuple[float, float]:
 
 
 def _outline(across: np.ndarray, height: np.ndarray) -> dict[str, float]:
-    """How long the edge of what is seen from the front is for its area, and how much of its rows and columns it is."""
+    """Measures of the outline seen from the front: its length compared with its area, and how much of its rows and
+    columns it fills.
+    """
     columns = ((across - across.min()) / CELL_M).astype(int) + 1
     rows = (height.clip(0) / CELL_M).astype(int) + 1
     cells = np.zeros((columns.max() + 2, rows.max() + 2), bool)

@@ -1,4 +1,4 @@
-"""A recording of any length, window by window: read, separated, cross-faded, brought back to its own rate."""
+"""A recording of any length, window by window: read, separated, cross-faded, and resampled to its own rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from dataset.audio import cut_window
 from utils.resampling import fit, resample
 
-OVERLAP = 0.5  # of a window, shared with the next: all but the ends of a recording is heard twice
+OVERLAP = 0.5  # share of a window that the next one hears too: all but the ends of a recording is heard twice
 
 
 class Source(Protocol):
@@ -20,9 +20,11 @@ class Source(Protocol):
     num_channels: int
     num_samples: int
 
-    def length_at(self, rate_hz: int) -> int: ...
+    def length_at(self, rate_hz: int) -> int:
+        """Samples at `rate_hz`."""
 
-    def read(self, start: int, length: int, rate_hz: int, mono: bool = False) -> np.ndarray: ...
+    def read(self, start: int, length: int, rate_hz: int, mono: bool = False) -> np.ndarray:
+        """Samples `start .. start + length` at `rate_hz`, `[channels, length]`; `mono`: their mean `[1, length]`."""
 
 
 class Waveform:
@@ -60,7 +62,7 @@ class StemStream:
 
     def __init__(self, source: Source, separate_window: Callable[[np.ndarray], np.ndarray], window: int, rate_hz: int):
         self.source, self.separate_window, self.window, self.rate_hz = source, separate_window, window, rate_hz
-        self.starts = window_starts(source.length_at(rate_hz), window, window - round(OVERLAP * window))
+        self.starts = windows_of(source, window, rate_hz)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -83,6 +85,11 @@ class StemStream:
             whole = max(following, done) - done
             yield stems[..., :whole]
             tail, done = stems[..., whole:], done + whole
+
+
+def windows_of(source: Source, window: int, rate_hz: int) -> list[int]:
+    """Where the windows of a recording start, in samples at `rate_hz`."""
+    return window_starts(source.length_at(rate_hz), window, window - round(OVERLAP * window))
 
 
 def window_starts(total: int, window: int, hop: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A capture of a room -> what stands in it: the floor, walls and stray points are found and taken away."""
+"""A capture of a room -> what stands in it, after the floor, the walls and stray points are found and removed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from utils.errors import InputError
 
 LIBRARIES = "libusb-1.0-0 libgl1 libgomp1"
 PLANE_M = 0.03  # points this far from a plane lie in it
-LEAST_M, MARGIN_M = 0.01, 0.05  # what is no farther from a floor or wall goes with it, by the camera's noise
+LEAST_M, MARGIN_M = 0.01, 0.05  # how near to a floor or wall points belong to it, by the camera's noise
 MOST_MARGIN_M = 0.12  # the same, of a wall far from the camera
 LOW_M = 0.6  # the floor is looked for among the points no higher than this above the lowest
 LEVEL = 0.97  # cosine of the steepest a floor may be, 14 degrees: cameras are seldom quite level
 FLOOR_M2, WALL_M2 = 0.5, 1.5  # the smallest that count; of the floor where nothing stands on it: feet are no floor
-GROUND_M2, DEEP_M = 3.0, 0.25  # of a floor so large so much may be beneath
+GROUND_M2, DEEP_M = 3.0, 0.25  # a floor at least this large may have points so far below it
 BEYOND = 0.05  # share of the points that may lie beyond a floor or wall: reflections, a door
 MAX_WALLS, MOST_PLANES = 6, 10  # with the ceiling; planes that are looked at
 UPRIGHT = 0.2  # sine of the largest angle between a wall and the vertical
 WHOLE = 0.8  # share of a wall's length where some of it is seen
-TALL_M = 2.2  # what is so high is a wall, though it ends with the group: no row of basses is
+TALL_M = 2.2  # a plane this high is a wall even if it ends with the group: no row of basses is
 BELOW_HEADS_M, REACHES_M = 0.15, 0.4  # how far below the heads a wall may end; how far it reaches beyond the group
 CELL_M = 0.1  # areas are counted in cells of this size
 STRAY_NEIGHBOURS, STRAY_M = 3, 0.08  # a voxel with fewer others this near is a stray
@@ -36,7 +36,9 @@ def import_open3d() -> ModuleType:
     try:
         import open3d
     except ModuleNotFoundError as error:
-        raise InputError(f"scenes need open3d ({error}); run scripts/setup.sh, which installs it") from error
+        raise InputError(
+            f"scenes need open3d ({error}); pip install open3d, which scripts/setup.sh does as well"
+        ) from error
     except (ImportError, OSError) as error:
         raise InputError(
             f"open3d cannot be imported ({error}); on Debian or Ubuntu: sudo apt-get install {LIBRARIES}"
@@ -47,7 +49,9 @@ def import_open3d() -> ModuleType:
 
 @dataclass(frozen=True)
 class Plane:
-    """The points whose `height` is 0. normal: `[3]`, of length 1, towards the room. area_m2: what is seen of it."""
+    """A plane: the points whose `height` is 0. normal: `[3]`, of length 1, towards the room. area_m2: the part that is
+    seen.
+    """
 
     normal: np.ndarray
     offset_m: float
@@ -58,17 +62,19 @@ class Plane:
         return xyz @ self.normal.astype(xyz.dtype) + xyz.dtype.type(self.offset_m)
 
     def margin(self, xyz: np.ndarray) -> float:
-        """How far from it some of points `[P, 3]` are that are its own, metres: three times their noise."""
+        """How far from the plane its own points among `[P, 3]` lie, in metres: three times their noise."""
         distance = abs(self.height(xyz))
         near = distance[distance <= 2 * MARGIN_M]
         return float(np.clip(3 * 1.4826 * np.median(near), MARGIN_M, MOST_MARGIN_M)) if len(near) else MARGIN_M
 
     def turned(self) -> Plane:
-        """The same, its other side towards the room."""
+        """The same plane with its other side towards the room."""
         return Plane(-self.normal, -self.offset_m, self.area_m2)
 
     def holds(self, xyz: np.ndarray) -> np.ndarray:
-        """Which of points `[P, 3]` are of it or beyond: `[P]` bool. It is as thick as the points' own noise."""
+        """Which of points `[P, 3]` belong to the plane or lie beyond it: `[P]` bool. It is as thick as the points'
+        noise.
+        """
         height = self.height(xyz)
         distance = abs(height[abs(height) <= MARGIN_M])
         noise = 1.4826 * np.median(distance) if len(distance) else 0.0  # standard deviation, whatever stands on it
@@ -86,7 +92,7 @@ def cloud_of(xyz: np.ndarray):
 
 
 def find_floor(voxels: np.ndarray) -> Plane | None:
-    """The floor below voxels `[V, 3]`, if a piece of it is seen: nearly level, and with next to nothing beneath."""
+    """The floor below voxels `[V, 3]`, if a part of it is seen: nearly level, and with almost nothing below it."""
     low = voxels[voxels[:, 1] < np.percentile(voxels[:, 1], 1) + LOW_M]
     plane = fit_plane(low)
     if plane is None or abs(plane.normal[1]) < LEVEL:
@@ -102,7 +108,7 @@ def find_floor(voxels: np.ndarray) -> Plane | None:
 
 
 def find_walls(voxels: np.ndarray, floor: Plane | None) -> list[Plane]:
-    """Walls and ceiling about voxels `[V, 3]`, the floor taken away: see `_is_wall` and `_is_ceiling`."""
+    """Walls and ceiling around voxels `[V, 3]` without the floor: see `_is_wall` and `_is_ceiling`."""
     up = floor.normal if floor else np.array([0.0, 1.0, 0.0])
     walls: list[Plane] = []
     hidden: list[Plane] = []  # planes with more behind them, perhaps the folds of a curtain
@@ -128,9 +134,10 @@ def find_walls(voxels: np.ndarray, floor: Plane | None) -> list[Plane]:
 
 
 def _judge(plane: Plane, voxels: np.ndarray, up: np.ndarray) -> tuple[str, Plane, np.ndarray]:
-    """Whether a plane is a `wall` of voxels `[V, 3]`, or like one but `hidden`, with more behind it, or neither ('').
+    """Whether a plane is a `wall` of voxels `[V, 3]`, or like a wall but `hidden`, with more behind it, or neither
+    ('').
 
-    Beside that the plane, turned towards the room, and what is before it.
+    Also returns the plane, turned towards the room, and what is in front of it.
     """
     height = plane.height(voxels)
     if (height > MARGIN_M).sum() < (height < -MARGIN_M).sum():
@@ -146,8 +153,8 @@ def _judge(plane: Plane, voxels: np.ndarray, up: np.ndarray) -> tuple[str, Plane
 def _is_wall(plane: Plane, inside: np.ndarray, before: np.ndarray, up: np.ndarray) -> bool:
     """Whether an upright plane that holds voxels `inside` `[V, 3]` is a wall behind what stands `before` it.
 
-    A wall has no gaps, is as high as heads, and reaches beyond the group; a row of flat instruments has gaps, or ends
-    with the group.
+    A wall has no gaps, is at least as high as heads, and extends beyond the group; a row of flat instruments has gaps,
+    or ends with the group.
     """
     if abs(plane.normal @ up) > UPRIGHT or not len(inside):
         return False
@@ -172,7 +179,7 @@ def _is_ceiling(plane: Plane, up: np.ndarray) -> bool:
 
 
 def without_strays(voxels: np.ndarray) -> np.ndarray:
-    """The voxels `[V, 3]` that have others about them."""
+    """The voxels `[V, 3]` that have others near them."""
     if not len(voxels):
         return voxels
     _, kept = cloud_of(voxels).remove_radius_outlier(STRAY_NEIGHBOURS + 1, STRAY_M)  # it counts the voxel itself

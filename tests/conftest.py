@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,12 +17,16 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT, ROOT / "scripts", ROOT / "tests"):
     sys.path.insert(0, str(folder))
 
+from browsing import NO_BROWSER, NO_SELENIUM  # noqa: E402
+from screenshot import set_size, start_browser  # noqa: E402
 from tiny_runs import TINY, SmallVision, run_of  # noqa: E402
 
 import main  # noqa: E402
 import models  # noqa: E402
 from dataset.index import IndexRow, write_index  # noqa: E402
 from dataset.music import MUSICMixDataset  # noqa: E402
+from dataset.settings import FrameSettings, VoxelSettings  # noqa: E402
+from from_options import window_of  # noqa: E402
 from models import SOUND_ISA  # noqa: E402
 from runs import state as run_state  # noqa: E402
 from utils.precision import computing  # noqa: E402
@@ -118,12 +123,9 @@ def training_mixtures(rows, options) -> MUSICMixDataset:
         num_samples=12,
         seed=0,
         num_mix=2,
-        num_frames=options.num_frames,
-        stride_frames=1,
-        aud_len=options.audLen,
-        aud_rate=options.audRate,
-        voxel_size=options.voxel_size,
-        rgbs_feature=False,
+        window=window_of(options),
+        frames=FrameSettings(options.num_frames, stride=1),
+        voxels=VoxelSettings(options.voxel_size, colours=False),
         instruments=options.instruments,
     )
 
@@ -173,3 +175,22 @@ def whole_run(train, tmp_path):
     """A run that nothing interrupted."""
     train("--ckpt", "reference")
     return run_of(tmp_path / "reference")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; tests skip where there is none."""
+    pytest.importorskip("selenium.webdriver", reason=NO_SELENIUM)
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip(NO_BROWSER)
+    driver = start_browser()
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(params=[390, 1280])
+def sized(browser, request):
+    """The browser at the width of a phone and of a desk."""
+    set_size(browser, request.param, 900)
+    yield browser
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

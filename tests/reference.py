@@ -92,7 +92,7 @@ class Case:
         return self.sources.sum(dim=0)
 
 
-def load_case(name: str, engine: ModuleType = sparse) -> Case:
+def load_case(name: str, engine: ModuleType = sparse, device: str | torch.device = "cpu") -> Case:
     numbers = dict(np.load(VECTORS / f"{name}.npz"))
     config, seed = json.loads(str(numbers["config"])), int(numbers["seed"])
     builder, channels = ModelBuilder(), config["num_channels"]
@@ -107,5 +107,5 @@ def load_case(name: str, engine: ModuleType = sparse) -> Case:
     for number, net in enumerate((model.sound, model.vision, model.synthesizer)):
         fill(net, seed + number)
     num_mix, batch = config.get("num_mix", 2), config["B"]
-    clouds = voxels(seed, num_mix, 1, batch, config["features"])
-    return Case(numbers, model, waves(seed, num_mix, batch, config["L"]), clouds)
+    clouds = tuple(part.to(device) for part in voxels(seed, num_mix, 1, batch, config["features"]))
+    return Case(numbers, model.to(device), waves(seed, num_mix, batch, config["L"]).to(device), clouds)

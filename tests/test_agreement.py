@@ -18,6 +18,7 @@ from dataset.check_recordings import check_recording
 from dataset.extract import write_mono
 from dataset.index import IndexRow
 from dataset.music import MUSICMixDataset
+from dataset.settings import FrameSettings, VoxelSettings, Window
 from utils.errors import InputError
 
 AUD_LEN = 8191
@@ -90,8 +91,10 @@ def others(tmp_path_factory) -> list[IndexRow]:
 def trained_on(path, others) -> bool:
     """Whether every one of many samples of training can be made."""
     rows = [replace(others[0], audio_path=str(path)), *others]
-    settings = dict(num_samples=2, seed=0, num_mix=2, num_frames=1, stride_frames=1, aud_len=AUD_LEN, aud_rate=RATE)
-    samples = MUSICMixDataset(rows, training=True, voxel_size=0.1, rgbs_feature=False, **settings)
+    seen = {"frames": FrameSettings(1, 1), "voxels": VoxelSettings(0.1, colours=False)}
+    samples = MUSICMixDataset(
+        rows, training=True, num_samples=2, seed=0, num_mix=2, window=Window(AUD_LEN, RATE), **seen
+    )
     return not any(isinstance(samples[epoch, 0], InputError) for epoch in range(40))
 
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
+from conftest import ROOT
 
 from arguments import build_parser, choose_device, parse_arguments
-from runs.folder import run_name
+from from_options import run_name
+from main import common_engine, find_run
 from utils.errors import InputError
 
 PUBLISHED = """
 id '', num_mix 2, arch_sound unet7, arch_vision sparseresnet18, arch_synthesizer linear, weights_sound '',
 weights_vision '', weights_synthesizer '', num_channels 32, num_frames 1, stride_frames 1, frame_pool maxpool,
 vision_activation sigmoid, sound_activation no, output_activation sigmoid, binary_mask 1, mask_thres 0.5, loss bce,
-weighted_loss 0, log_freq 1, num_gpus 1, batch_size_per_gpu 32, workers 32, num_val -1, audLen 65535, audRate 11025,
-stft_frame 1022, stft_hop 256, voxel_size 0.02, rgbs_feature 0, frameRate 8, seed 1234, ckpt ./ckpt, disp_iter 20,
-eval_epoch 1, mode train, list_train data/train.csv, list_val data/val.csv, dup_trainset 100, num_epoch 100,
-lr_vision 0.0001, lr_sound 0.001, lr_synthesizer 0.001, beta1 0.9, weight_decay 0.0001, device auto, optimizer sgd,
-ngf 64, augment 1.0, cache '', eval_list '', bss_eval fast, sparse_backend auto,
+weighted_loss 0, log_freq 1, log_bins 256, num_gpus 1, batch_size_per_gpu 32, workers 32, num_val -1, audLen 65535,
+audRate 11025, stft_frame 1022, stft_hop 256, voxel_size 0.02, rgbs_feature 0, frameRate 8, seed 1234, ckpt ./ckpt,
+disp_iter 20, eval_epoch 1, mode train, list_train data/train.csv, list_val data/val.csv, dup_trainset 100,
+num_epoch 100, lr_vision 0.0001, lr_sound 0.001, lr_synthesizer 0.001, beta1 0.9, weight_decay 0.0001, device auto,
+optimizer sgd, ngf 64, augment 1.0, cache '', eval_list '', bss_eval fast, sparse_backend auto,
 pretrained_vision models/resnet18_pretrained.pth
 """
 
@@ -39,13 +45,15 @@ def test_every_option_has_help_and_is_read():
         for path in [
             root / "main.py",
             root / "evaluation.py",
+            root / "from_options.py",
+            root / "option_rules.py",
             root / "runs/folder.py",
+            root / "starting_weights.py",
             root / "training.py",
             *(root / "models").rglob("*.py"),
             *(root / "utils").glob("*.py"),
         ]
     )
-    code += (root / "arguments.py").read_text().split("def check_options")[1]
     for action in build_parser()._actions:
         if action.dest != "help":
             assert action.help, action.dest
@@ -74,6 +82,7 @@ def test_every_option_has_help_and_is_read():
         ("--audLen 60000", "--audLen 60000 makes 235 .* try --audLen 65535"),
         ("--audLen 16383", "try --audLen 32767"),
         ("--stft_frame 1000 --log_freq 0", "--stft_frame 1000 makes 501 frequency bins"),
+        ("--log_bins 300", "--log_bins 300: unet7 needs a multiple of 128"),
         ("--stft_hop 600", "--stft_hop 600"),
         ("--num_gpus 0", "--num_gpus"),
         ("--amp fp8", "--amp.*bf16"),
@@ -179,5 +188,44 @@ def test_a_run_by_the_beginning_of_its_name(tmp_path, monkeypatch):
         **{"other": "other [1]-epoch2", "other [": "other [1]-epoch2", "exact": "exact", "none": "none"},
         **{"mine-2mix-epoch30": "mine-2mix-epoch30", "mine-2mix-epoch3": "mine-2mix-epoch3"},
     }
-    with pytest.raises(InputError, match="2 runs' names begin so: mine-2mix-epoch3, mine-2mix-epoch30"):
+    with pytest.raises(InputError, match="2 runs have names that begin with this: mine-2mix-epoch3, mine-2mix-epoch30"):
         parse_arguments(["--mode", "eval", "--id", "mine"])
+
+
+@pytest.mark.parametrize("command", ["report", "compare", "export", "baselines", "compare_curves", "plot_separation"])
+def test_a_beginning_of_several_names_is_said_by_every_command(tmp_path, command):
+    for name in ("mine-1", "mine-2"):
+        (tmp_path / name).mkdir()
+    script = ROOT / "scripts" / f"{command}.py"
+    words = [str(tmp_path / "mine"), *(["elsewhere"] if command in ("export", "compare_curves") else [])]
+    words += ["--output", "elsewhere"] if command == "baselines" else []
+    done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{tmp_path}/mine: 2 runs have names that begin with this: mine-1, mine-2" in done.stderr
+
+
+def test_a_run_to_evaluate_that_is_not_there(tmp_path):
+    evaluated = ["--mode", "eval", "--ckpt", str(tmp_path), "--id", "mine"]
+    with pytest.raises(InputError, match="--id mine: no run in .* begins with this; there are no runs"):
+        find_run(parse_arguments(evaluated))
+    for number in range(7):
+        (tmp_path / f"other-{number}").mkdir()
+    with pytest.raises(InputError, match="there are: other-0, .*, other-4 and 2 more"):
+        find_run(parse_arguments(evaluated))
+    weights = [f"--weights_{net}=best.pth" for net in ("sound", "vision", "synthesizer")]
+    assert find_run(parse_arguments([*evaluated, *weights])) == tmp_path / "mine"
+
+
+def test_what_has_no_order_is_not_deterministic():
+    with pytest.raises(InputError, match="--deterministic 1 does not go with --wave_loss"):
+        parse_arguments(["--deterministic", "1", "--wave_loss", "0.05"])
+
+
+def test_no_race_chooses_the_engine_of_a_deterministic_run(monkeypatch):
+    monkeypatch.setattr("main.choose_engine", lambda name, device: ModuleType(name))
+    monkeypatch.setattr("main.engine_name", lambda engine: engine.__name__)
+    chosen = [
+        common_engine(parse_arguments(words), torch.device("cpu")).__name__
+        for words in ([], ["--deterministic", "1"], ["--deterministic", "1", "--sparse_backend", "triton"])
+    ]
+    assert chosen == ["auto", "builtin", "triton"]

@@ -25,7 +25,8 @@ from arguments import build_parser, parse_arguments
 from dataset.eval_list import describe
 from dataset.index import IndexRow, write_index
 from dataset.music import SourceDraw
-from models import build_separation_net
+from dataset.settings import Window
+from from_options import build_model
 from utils import checkpoint
 from utils.errors import run_command
 
@@ -51,6 +52,14 @@ OUT_OF_RANGE = {
     "loss": ["l3", "l1"],
     "weighted_loss": ["-1"],
     "log_freq": ["on"],
+    "log_bins": ["1", "300", "1048576"],
+    "wave_loss": ["-1", "nan"],
+    "masks": ["hard"],
+    "schedule": ["exponential"],
+    "warmup": ["-1", "half"],
+    "clip_grad": ["-1", "inf"],
+    "ema": ["1", "-0.1"],
+    "freeze": ["fusion"],
     "num_gpus": ["0", "2.5"],
     "amp": ["fp8", "1"],
     "tf32": ["1", "train"],
@@ -112,6 +121,9 @@ PATHS = [
     ("weights_vision", "list.csv", "list.csv: not a whole PyTorch checkpoint"),
     ("weights_synthesizer", ".", ".: cannot be read .a folder, not a file"),
     ("weights_synthesizer", "weights.pth", "weights.pth: weights of another architecture or size"),
+    ("init", "nowhere", "nowhere: no such folder"),
+    ("init", "list.csv", "list.csv: a file, not a folder"),
+    ("init", "person_1", "person_1/sound_best.pth: cannot be read .no such file"),
     ("pretrained_vision", "list.csv", "list.csv: not a whole PyTorch checkpoint"),
     ("pretrained_vision", "weights.pth", "weights.pth: expected a pretrained classifier"),
     ("pretrained_vision", "classifier.pth", "classifier.pth: not a sparse ResNet18"),
@@ -132,7 +144,7 @@ def tree(tmp_path_factory, good_rows):
     checkpoint.save({"weight": torch.zeros(3)}, root / "weights.pth")
     checkpoint.save({"state_dict": {1: torch.zeros(3), "conv1.kernel": 3}}, root / "classifier.pth")
     options = parse_arguments([*TINY, "--id", "run"])
-    model = build_separation_net(options)
+    model = build_model(options)
     for net in command.NETS:
         checkpoint.save(getattr(model, net).state_dict(), root / "ckpt" / "run" / f"{net}_best.pth")
     return root
@@ -206,7 +218,7 @@ MIXTURES = [
 @pytest.mark.parametrize(("name", "change", "expected"), MIXTURES, ids=[case[0] for case in MIXTURES])
 def test_evaluation_lists(tree, tmp_path, monkeypatch, capfd, good_rows, name, change, expected):
     draws = [SourceDraw(IndexRow("cello/a.wav", "person_1", 3), 5, (1,)), SourceDraw(good_rows[0], 5, (1,))]
-    row = describe(draws, 8191, RATE) | change
+    row = describe(draws, Window(8191, RATE)) | change
     with open(tmp_path / "metrics.csv", "w", newline="") as file:
         csv.writer(file).writerows([row.keys(), row.values()])
     before = files(tree)
@@ -233,7 +245,7 @@ def saved(content):
 
 def wider(path, good):
     """The sound net of a model with 5 channels, not 4."""
-    checkpoint.save(build_separation_net(parse_arguments([*TINY, "--num_channels", "5"])).sound.state_dict(), path)
+    checkpoint.save(build_model(parse_arguments([*TINY, "--num_channels", "5"])).sound.state_dict(), path)
 
 
 def diverged(path, good):

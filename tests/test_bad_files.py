@@ -16,13 +16,14 @@ from bad_files import CLOUDS, RATE, RECORDINGS, RNG, WORKS, cloud, recording, sh
 from dataset.audio import read_window, recording_length
 from dataset.index import IndexRow, read_index
 from dataset.music import MUSICMixDataset
+from dataset.settings import FrameSettings, VoxelSettings, Window
 from utils.errors import InputError
 
 
 def samples(rows: list[IndexRow], rgbs_feature: bool) -> list:
     """What mixtures of evaluation and of training hold, or why they cannot be made; nothing may be warned of."""
-    settings = dict(num_samples=2, seed=0, num_mix=2, num_frames=2, stride_frames=1, aud_len=16383, aud_rate=RATE)
-    settings |= dict(voxel_size=0.05, rgbs_feature=rgbs_feature)
+    settings = dict(num_samples=2, seed=0, num_mix=2, window=Window(16383, RATE), frames=FrameSettings(2, 1))
+    settings |= dict(voxels=VoxelSettings(0.05, rgbs_feature))
     with warnings.catch_warnings(action="error"):
         return [MUSICMixDataset(rows, training=training, **settings)[(1, 0)] for training in (False, True)]
 

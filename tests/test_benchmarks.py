@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+
 import numpy as np
 import pytest
 import torch
+from benchmarks.against import SPARSE, TRAINING, benchmark_against, compare
+from benchmarks.data import write_files
 from benchmarks.groups import SOURCES, WAYS, count_operations, pass_over
 from benchmarks.plain_loader import PlainLoader, hsv_converters, importable, plain_batch, ply_readers
 from benchmarks.race import plain_loss
 from benchmarks.sparse import step, time_shares
 from benchmarks.step import STAGES, Clock, compute_by_stages
 from benchmarks.timing import time_in_turn
-from conftest import training_mixtures
+from benchmarks.turns import Worker
+from conftest import ROOT, training_mixtures
 
 from arguments import parse_arguments
 from dataset.collate import collate
 from dataset.points import read_cloud
-from models import build_separation_net
+from from_options import build_model
 from models.backend import shells
 from utils.errors import InputError
 
@@ -57,7 +63,7 @@ def test_steps_take_turns_and_warm_up():
 
 
 def test_one_pass_dispatches_less(monkeypatch):
-    """Than a pass for each source, the more of them the less; the ratios of the benchmark's own size are in README."""
+    """One pass costs less than one for each source; docs/performance.md has the ratios at the benchmark's own size."""
     monkeypatch.setattr("benchmarks.groups.VOXELS", 300)
     counts = [[count_operations(pass_over(way, n, torch.device("cpu"))) for way in WAYS] for n in SOURCES]
     ratios = [one / many for one, many in counts]
@@ -78,7 +84,7 @@ def test_stages_are_the_whole(rows):
     found, clock = [], Clock(torch.device("cpu"))
     for by_stages in (False, True):
         torch.manual_seed(0)
-        net = build_separation_net(options).train()
+        net = build_model(options).train()
         if by_stages:
             loss = compute_by_stages(net, batch, clock)
         else:
@@ -98,9 +104,35 @@ def test_a_plain_iteration_computes_the_same_loss(rows):
     mixture, sources, clouds = plain_batch(samples)
     waves = torch.from_numpy(np.stack([sample[2] for sample in samples], axis=1))  # [N, B, L]
     torch.manual_seed(0)
-    net = build_separation_net(options).train()
+    net = build_model(options).train()
     plain = plain_loss(net, mixture, sources, clouds)
     of_later_sources = torch.tensor([len(samples), 0, 0, 0], dtype=torch.int32)
     coordinates = torch.cat([coordinates + n * of_later_sources for n, (coordinates, _) in enumerate(clouds)])
     together = coordinates, torch.cat([features for _, features in clouds])
     assert plain.item() == pytest.approx(net(waves.sum(dim=0), together, waves).loss.item(), abs=2e-4)
+
+
+def test_checkouts_take_turns():
+    """Here this checkout against itself, on an iteration that takes as long as it says."""
+    code = "import time\nserve(lambda: time.sleep(0.02))"
+    row = compare("sleep", ROOT, 3, code)
+    assert 0.02 <= row["here_s"] < 0.2 and 0.02 <= row["there_s"] < 0.2
+    assert row["ratio_quartiles"][0] <= row["ratio"] <= row["ratio_quartiles"][1]
+
+
+def test_a_checkout_whose_code_does_not_run_is_named(tmp_path):
+    with pytest.raises(InputError, match="--against: .*ended, exit code 1"):
+        compare("nothing", tmp_path, 3, "import no_such_module")
+    with pytest.raises(InputError, match="not a checkout of this project"):
+        benchmark_against(argparse.Namespace(against=tmp_path, device="cpu", pairs=1), "sparse")
+
+
+@pytest.mark.parametrize("code", [SPARSE.format(1, 200, "cpu"), TRAINING])
+def test_both_works_of_a_checkout_run(code, tmp_path):
+    if code == TRAINING:
+        write_files(tmp_path)
+        small = ["--arch_sound", "unet5", "--ngf", "2", "--audLen", "8191", "--voxel_size", "0.1"]
+        code = TRAINING.format(device="cpu", words=small, folder=str(tmp_path), iterations=4)
+    with Worker(code, dict(os.environ)) as worker:
+        worker.begin(iterations=2)
+        assert all(seconds > 0 for seconds in worker.taken_s())

@@ -1,4 +1,4 @@
-"""Files that pretend to hold far more than they do, or have headers and lines without end: refused at once."""
+"""Files that claim to hold far more than they do, or have headers and lines without end: refused at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VERTEX = "element vertex {}\nproperty float x\nproperty float y\nproperty float 
 LISTS = "element vertex {}\nproperty list uchar int x\n"
 PACKED, UNPACKED = zeros_lzf(SIZE // 3)
 BOMBS = {
-    "grows.pcd": (pcd(UNPACKED // 12, PACKED, UNPACKED), "pretend to unpack to 7"),
+    "grows.pcd": (pcd(UNPACKED // 12, PACKED, UNPACKED), "claim to unpack to 7"),
     "says little.pcd": (pcd(10, PACKED, 120), "its compressed points are damaged"),
     "line.pcd": (b"# .PCD v0.7\n#" + b"x" * SIZE + b"\nFIELDS x y z\n", "no header of a PCD file, of 1 MB at most"),
     "lines.pcd": (b"#\n" * (SIZE // 2), "no header of a PCD file, of 1 MB at most"),
@@ -99,7 +99,7 @@ def test_old_macintosh_line_ends_make_no_long_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["owners", "taken", "elsewhere"])
 @pytest.mark.parametrize("value", [np.zeros(2**24, np.int8), np.array("x"), np.array([9.5]), np.array([7] * 5), None])
-def test_candidates_that_others_made_are_searched_anew(tmp_path, name, value):
+def test_candidates_that_others_made_are_searched_again(tmp_path, name, value):
     xyz = np.zeros((5, 3), np.float32)
     parts = {"capture": "key", "owners": np.zeros(5, np.int16), "taken": [0], "has_floor": True}
     parts |= {"scores": [0.5], "reasons": [""], "floors": [0.0], "elsewhere": [0, 0, 0]}

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import io
-import json
 import re
-import shutil
 import time
 
 import numpy as np
 import pytest
 import soundfile
+from browsing import NO_SELENIUM, check_log, open_page, picture
 from PIL import Image
-from screenshot import DRAWN, set_size, start_browser, wait
+from screenshot import DRAWN, wait
 from test_reports import write_evaluation
 
 from reports.comparison import write_comparison_page
 from reports.recording_page import write_recording_page
 from reports.run_page import write_run_page
+from reports.scene_page import SceneView
 from utils.metrics import METRICS
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pages are not tested")
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="no browser here, pages are not tested: apt-get install chromium chromium-driver",
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = start_browser()
-    yield driver
-    driver.quit()
+webdriver = pytest.importorskip("selenium.webdriver", reason=NO_SELENIUM)
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +35,15 @@ def runs(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, runs):
-    """The page of a run, loaded anew; afterwards nothing was complained of and nothing fetched."""
+    """The page of a run, loaded again; afterwards no errors were logged and nothing was fetched."""
     load(browser, runs[0] / "report" / "index.html")
     yield browser
     check_log(browser)
 
 
 def load(browser, path):
-    browser.get_log("browser"), browser.get_log("performance")  # of the page before
-    browser.get(path.as_uri())
+    open_page(browser, path)
     wait(browser, "return document.querySelectorAll('tr.row').length || document.querySelector('.opened') !== null")
-
-
-def check_log(browser):
-    complaints = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not complaints
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert urls and all(url.startswith(("file:", "data:", "blob:")) for url in urls), urls
 
 
 def click(browser, selector, number=0):
@@ -80,10 +60,6 @@ def open_row(browser, index):
 def sounds(browser):
     """Position and whether it plays, of every sound."""
     return browser.execute_script("return [...document.querySelectorAll('audio')].map(a => [a.currentTime, !a.paused])")
-
-
-def picture(browser, selector):
-    return np.asarray(Image.open(io.BytesIO(browser.find_element("css selector", selector).screenshot_as_png)))[..., :3]
 
 
 def test_it_shows_the_run(page):
@@ -140,13 +116,15 @@ def test_only_one_row_plays(page):
     assert not any(playing for _, playing in sounds(page))
 
 
-@pytest.mark.parametrize("column", range(2, 8))
+@pytest.mark.parametrize("column", range(2, 10))
 def test_sorting_sorts(page, column):
+    """The best scores come first: of distances, the last two columns, the lowest."""
+
     def values():
         cells = page.find_elements("css selector", f"tr.row td:nth-child({column + 1})")
         return [cell.text.replace("\u2212", "-") for cell in cells]
 
-    for descending in (True, False):
+    for descending in (True, False) if column < 8 else (False, True):
         click(page, "#mixtures th button", column)
         *numbers, unscored = values()
         numbers = [float(text) for text in numbers]
@@ -205,14 +183,6 @@ def test_it_fits_a_phone_and_the_night(page, scheme, width):
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-@pytest.fixture(params=[390, 1280])
-def sized(browser, request):
-    """The browser at the width of a phone and of a desk."""
-    set_size(browser, request.param, 900)
-    yield browser
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
 def whole_tables(browser):
     return browser.execute_script(
         "return [...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
@@ -263,7 +233,7 @@ def test_a_whole_scene_at_any_width(sized, tmp_path, count):
     soundfile.write(tmp_path / "song.wav", np.zeros(22050), 22050)
     stems = dict.fromkeys(people(count), tmp_path / "song.wav")
     song, clouds = tmp_path / "song.wav", people(count)
-    load(sized, write_recording_page(tmp_path / "page", song, stems, clouds, is_scene=True, about=["a"]))
+    load(sized, write_recording_page(tmp_path / "page", song, stems, clouds, scene=SceneView(), about=["a"]))
     wait(sized, DRAWN)
     assert max(coloured_at_the_edges(sized)) == 0
     check_log(sized)
@@ -307,7 +277,9 @@ def test_the_page_of_a_scene(browser, tmp_path):
     stems = {name: tmp_path / f"{name}.wav" for name in ("violin", "cello")}
     rng = np.random.default_rng(0)
     clouds = {name: (rng.normal((n, 1, 0), 0.2, (500, 3)), rng.random((500, 3))) for n, name in enumerate(stems)}
-    page = write_recording_page(tmp_path / "report", tmp_path / "song.wav", stems, clouds, is_scene=True, about=["a"])
+    page = write_recording_page(
+        tmp_path / "report", tmp_path / "song.wav", stems, clouds, scene=SceneView(), about=["a"]
+    )
     load(browser, page)
     wait(browser, "return [...document.querySelectorAll('audio')].every(a => a.readyState >= 3)")
     assert [figure.text for figure in browser.find_elements("css selector", ".track figcaption")] == ["mixture", *stems]

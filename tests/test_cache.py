@@ -25,6 +25,7 @@ from dataset.audio import read_window, recording_length
 from dataset.cache import Cache
 from dataset.index import IndexRow, write_index
 from dataset.points import read_cloud, read_points
+from dataset.settings import VoxelSettings
 from utils.errors import InputError, WriteError
 
 RATE = 11025
@@ -134,7 +135,7 @@ def test_without_a_folder_nothing_is_kept(tmp_path, recording, cloud, monkeypatc
 
 
 def test_samples_are_the_same(rows, tmp_path):
-    for options in ({}, {"training": False, "rgbs_feature": False}):
+    for options in ({}, {"training": False, "voxels": VoxelSettings(0.05, colours=False)}):
         plain, kept = dataset(rows, **options), dataset(rows, **options, cache=str(tmp_path))
         for key in ((1, 0), (1, 7), (2, 7), (1, 0)):
             assert alike(plain[key], kept[key])

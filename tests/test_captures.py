@@ -11,6 +11,7 @@ from plyfile import PlyData, PlyElement
 
 from dataset.captures import UP_AXES, choose_frames, list_frames, looks_upside_down, read_capture
 from dataset.music import MUSICMixDataset
+from dataset.settings import FrameSettings, VoxelSettings, Window
 from utils.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -161,7 +162,7 @@ def test_units_that_are_doubtful_are_told(tmp_path):
 
 @pytest.mark.parametrize("ending", ["ply", "pcd", "xyz"])
 def test_coordinates_of_a_map(tmp_path, ending):
-    """Half a million metres from the origin a float32 knows half a metre at best 3 cm; moved first, all is kept."""
+    """Half a million metres from the origin float32 resolves 3 cm at best; moved first, all is kept."""
     far = XYZ.astype(np.float64) + (431_234.567, 312.5, 5_412_345.678)
     if ending == "ply":
         rows = np.array([tuple(row) for row in far], [(axis, "<f8") for axis in "xyz"])
@@ -262,8 +263,8 @@ BAD = [
         lines(XYZ)[:-25] + b"1 2",
         f"{NO_TEXT} .line 60: 2 numbers, the number of columns is 3; truncated",
     ),
-    ("truncated.pts", lines(XYZ[:40], title="60\n"), "40 points, but its first line tells of 60; .* truncated"),
-    ("truncated.pcd", WHOLE[:-100], "860 bytes of points, but its header tells of 960; the file is truncated"),
+    ("truncated.pts", lines(XYZ[:40], title="60\n"), "40 points, but its first line states 60; .* truncated"),
+    ("truncated.pcd", WHOLE[:-100], "860 bytes of points, but its header states 960; the file is truncated"),
     ("lines.pcd", pcd(lines(XYZ[:40], PACKED[:40, None]), "ascii"), "the file is truncated"),
     ("header.pcd", WHOLE[:60], f"{NO_PCD} .no header"),
     ("negative.pcd", WHOLE.replace(b"POINTS 60", b"POINTS -6"), "a negative number of points"),
@@ -313,21 +314,20 @@ def test_list_frames(tmp_path):
 
 def test_choose_frames():
     paths = [f"p/{frame:05d}.ply" for frame in range(9)]
-    rng = np.random.default_rng
-    assert choose_frames(paths[:1], 3, 2, rng(0)) == paths[:1] * 3
+    rng, frames = np.random.default_rng, FrameSettings(count=3, stride=2)
+    assert choose_frames(paths[:1], frames, rng(0)) == paths[:1] * 3
     with pytest.raises(InputError, match="p: 4 frames, but --num_frames 3 --stride_frames 2 needs 5"):
-        choose_frames(paths[:4], 3, 2, rng(0))
-    drawn = [tuple(paths.index(path) for path in choose_frames(paths, 3, 2, rng(seed))) for seed in range(60)]
-    assert {frames[1] - frames[0] for frames in drawn} | {frames[2] - frames[1] for frames in drawn} == {2}
-    assert {frames[1] for frames in drawn} == {3, 4, 5, 6}
+        choose_frames(paths[:4], frames, rng(0))
+    drawn = [tuple(paths.index(path) for path in choose_frames(paths, frames, rng(seed))) for seed in range(60)]
+    assert {taken[1] - taken[0] for taken in drawn} | {taken[2] - taken[1] for taken in drawn} == {2}
+    assert {taken[1] for taken in drawn} == {3, 4, 5, 6}
 
 
 def test_frames_are_those_of_an_evaluation(rows):
     """The dataset draws the window first, then the frames, from one generator."""
-    options = {"aud_len": 8191, "aud_rate": 11025, "voxel_size": 0.02, "rgbs_feature": False}
-    dataset = MUSICMixDataset(
-        rows, training=False, num_samples=1, seed=0, num_mix=3, num_frames=2, stride_frames=1, **options
-    )
+    frames = FrameSettings(count=2, stride=1)
+    settings = {"window": Window(8191, 11025), "frames": frames, "voxels": VoxelSettings(0.02, colours=False)}
+    dataset = MUSICMixDataset(rows, training=False, num_samples=1, seed=0, num_mix=3, **settings)
     for seed in range(9):
         draws = dataset.draw(0, np.random.default_rng(seed))
         rng = np.random.default_rng(seed)
@@ -338,4 +338,4 @@ def test_frames_are_those_of_an_evaluation(rows):
                 rng.integers(len(dataset.by_instrument[others[instrument]]))
             rng.integers(8191 // 2 + 1, 3 * 11025 - 8191 // 2)
             paths = [draw.row.frame_path(frame) for frame in range(draw.row.num_frames)]
-            assert choose_frames(paths, 2, 1, rng) == [draw.row.frame_path(frame) for frame in draw.frames]
+            assert choose_frames(paths, frames, rng) == [draw.row.frame_path(frame) for frame in draw.frames]

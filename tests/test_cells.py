@@ -9,8 +9,9 @@ import pytest
 from test_reports import PAIRS, write_evaluation
 
 from dataset.eval_list import read_eval_list
-from reports.evaluation import read_evaluation
-from reports.table import HEADS, Row, Score, as_csv
+from dataset.settings import Window
+from reports.evaluated import read_evaluation
+from reports.table import HEADS, Score, TableRow, as_csv
 from runs.table import EvaluationTable
 from utils.cells import FORMULA, as_cell, from_cell
 
@@ -53,7 +54,7 @@ def test_all_readers_agree(run):
     shown = [mixture.instruments for mixture in read_evaluation(run).mixtures]
     assert shown == [[f"={n}", f"'-{n}"] for n in range(len(PAIRS))]
     first = read_evaluation(run).mixtures[0].row
-    sizes = {"num_mix": 2, "num_frames": 1, "aud_len": int(first["window_samples"]), "aud_rate": int(first["rate_hz"])}
+    sizes = {"num_mix": 2, "num_frames": 1, "window": Window(int(first["window_samples"]), int(first["rate_hz"]))}
     heard = [[draw.row for draw in draws] for draws in read_eval_list(run / "metrics.csv", **sizes)]
     assert [row.audio_path for row in heard[2]] == ["=2/21.wav", "'-2/22.wav"]
     assert [row.frames_path for row in heard[2]] == ["@2/f1", "@2/f2"]
@@ -63,7 +64,7 @@ def test_all_readers_agree(run):
 
 
 def test_runs_in_the_table_of_a_comparison(run):
-    text = as_csv([Row(run, 2, "label", 3, dict.fromkeys(HEADS, Score(-1.0, -2.0, 0.0)))])
+    text = as_csv([TableRow(run, 2, "label", 3, dict.fromkeys(HEADS, Score(-1.0, -2.0, 0.0)))])
     row = next(csv.DictReader(text.splitlines()))
     assert row["run"] == "'=run" and from_cell(row["run"]) == run.name
     assert float(row["sdr"]) == -1

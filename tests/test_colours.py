@@ -11,10 +11,12 @@ from dataset.cache import Cache
 from dataset.captures import read_capture
 from dataset.check import Needs, check_cloud
 from dataset.colours import full_scale, scale_note, to_unit
-from dataset.points import load_voxels, read_cloud
+from dataset.points import read_cloud
+from dataset.settings import VoxelSettings
+from dataset.voxels import load_voxels
 from utils.errors import InputError
-from utils.seeding import generator
 
+FINE = VoxelSettings(1e-4, colours=True)
 RNG = np.random.default_rng(0)
 XYZ = (RNG.uniform(-1, 1, (80, 3)) * (0.4, 0.85, 0.3)).astype(np.float32)
 RGB = RNG.integers(0, 256, (80, 3))
@@ -33,9 +35,9 @@ def write(path, kinds, names=("red", "green", "blue"), values=RGB, text=False):
 
 def colours_everywhere(path):
     """The colours that training, the cache, separation and the pages see."""
-    _, voxels = load_voxels(path, 1e-4, True, None, generator(0))
+    _, voxels = load_voxels(path, FINE)
     cached = Cache(path + ".cache")
-    again = [load_voxels(path, 1e-4, True, None, generator(0), cached.read_points)[1] for _ in range(2)]
+    again = [load_voxels(path, FINE, read=cached.read_points)[1] for _ in range(2)]
     order = np.lexsort(np.floor(XYZ.T / np.float64(1e-4))[::-1])
     for found in (voxels, *again):
         np.testing.assert_array_equal(found, read_cloud(path)[1][order])
@@ -105,7 +107,7 @@ def test_splats(tmp_path):
 @pytest.mark.parametrize("values", [RGB - 300, RGB * 1.5 / 255, RGB * 3.0])
 def test_out_of_range_stops_training_and_is_reported(tmp_path, values):
     path = write(tmp_path / "a.ply", ["f4"] * 3, values=values)
-    for read in (read_cloud, read_capture, lambda path: load_voxels(path, 0.02, True, None, generator(0))):
+    for read in (read_cloud, read_capture, lambda path: load_voxels(path, VoxelSettings(0.02, colours=True))):
         with pytest.raises(InputError, match="a.ply: colours from .* expected 0..1 or 0..255"):
             read(path)
     (found,) = check_cloud(path, Needs().voxel_size)
@@ -115,7 +117,7 @@ def test_out_of_range_stops_training_and_is_reported(tmp_path, values):
 def test_colours_that_are_missing_are_told_with_what_there_is(tmp_path):
     path = write(tmp_path / "a.ply", ["f4"] * 3, ("nx", "ny", "intensity"))
     with pytest.raises(InputError, match=r"no colours; use --rgbs_feature 0 \(its points have x y z nx ny intensity\)"):
-        load_voxels(path, 0.02, True, None, generator(0))
+        load_voxels(path, VoxelSettings(0.02, colours=True))
     (found,) = check_cloud(path, 0.02)
     assert found.kind == "cloud without colours" and "x y z nx ny intensity" in found.reason
     write_cloud(tmp_path / "b.ply", XYZ)

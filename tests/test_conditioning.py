@@ -1,4 +1,4 @@
-"""Does it look? The report's numbers on known estimates, and in an evaluation from beginning to end."""
+"""The report on whether the model uses the point cloud: its numbers on known estimates, and in a whole evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from conftest import ROOT
 from test_main import TRAIN, fails_in_one_line, main, python
 from test_music import dataset as make_dataset
 
+from arguments import parse_arguments
 from dataset.collate import collate
+from evaluation import class_means
+from from_options import build_model
 from utils.conditioning import Conditioning, format_conditioning
 from utils.errors import InputError
 from utils.metrics import score
@@ -63,6 +66,16 @@ def test_recognition_by_the_nearest_mean():
         "n": 3,
         "confusion": {"cello": {"cello": 1, "violin": 1}, "violin": {"cello": 0, "violin": 1}},
     }
+
+
+def test_mean_features_are_read_through_the_cache(tmp_path, tiny_options):
+    options = parse_arguments([*tiny_options, "--list_train", "list.csv", "--cache", "cache"])
+    model = build_model(options)
+    means = class_means(model, options)
+    assert sorted(means) == ["cello", "saxophone", "violin"]
+    assert list((tmp_path / "cache" / "clouds").rglob("*.bin"))
+    again = class_means(model, options)
+    assert all(torch.equal(means[name], again[name]) for name in means)
 
 
 def test_an_absent_musician_never_plays(rows):

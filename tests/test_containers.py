@@ -80,7 +80,7 @@ def test_truncated_files_are_refused(tmp_path, name, command, reason):
     make(tmp_path, command)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=f"{reason} that its header tells of; the file is truncated"):
+    with pytest.raises(InputError, match=f"{reason} that its header states; the file is truncated"):
         recording_length(str(tmp_path / name), 11025)
 
 

@@ -304,7 +304,7 @@ def test_lengths_are_found_once(tmp_path, monkeypatch):
         path = str(tmp_path / name)
         length = recording_length(path, RATE)
         with monkeypatch.context() as patch:
-            patch.setattr("dataset.mpeg_file.find_frames", None)
+            patch.setattr("dataset.mpeg_file.find_mpeg_frames", None)
             patch.setattr(MediaDecoder, "blocks", decoded_again)
             assert recording_length(path, RATE) == length
     half = wav((WAVE[:15_000] * 2**15).astype("<i2").tobytes(), 1, 16, size=0)

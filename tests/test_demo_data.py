@@ -46,6 +46,16 @@ def recordings() -> dict[str, np.ndarray]:
     }
 
 
+def test_full_band(recordings) -> None:
+    """At 44.1 kHz the same instruments reach higher, and sound as loud; at 11025 Hz nothing has changed."""
+    for index, (name, low) in enumerate(recordings.items()):
+        high = voices.recording(name, RECORDING_S, np.random.default_rng([5, index]), 44100)
+        assert len(high) == 4 * len(low) or abs(len(high) - 4 * len(low)) < 4
+        hz, power = welch(high, 44100, nperseg=4096)
+        assert power[(hz > 6000) & (hz < 9000)].max() > 10 * power[hz > 21800].max(), name
+        assert abs(20 * np.log10(np.std(high) / np.std(low))) < 6
+
+
 def test_layout_and_counts(tiny_set: Path) -> None:
     for instrument in plan.INSTRUMENTS:
         assert len(list((tiny_set / "audio" / instrument).glob("*.mp3"))) == 1

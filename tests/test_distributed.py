@@ -27,7 +27,7 @@ MIXTURES = 12  # rows of the list
 
 def worker(*arguments):
     """Runs this file's `work` in two processes -> exit code."""
-    return launch(__file__, list(map(str, arguments)), 2)
+    return launch([__file__, *map(str, arguments)], 2)
 
 
 def work(task, *paths):
@@ -78,10 +78,10 @@ def small_options(batch_size, frames):
 
 
 def small_model(frames):
-    from models import build_separation_net
+    from from_options import build_model
 
     torch.manual_seed(0)
-    return build_separation_net(small_options(4, frames)).double()
+    return build_model(small_options(4, frames)).double()
 
 
 def write_batch(path, options):

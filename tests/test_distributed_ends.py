@@ -46,11 +46,11 @@ def test_no_gpus(tree):
 def test_too_few_mixtures(tree):
     """Every process finds that out; the first one says it."""
     result = main(tree, *LABEL, "--num_gpus", "2", "--batch_size_per_gpu", "8")
-    fails_in_one_line(result, "12 training samples make no batch of 8 for each of 2 processes")
+    fails_in_one_line(result, "12 training samples are too few for a batch of 8 in each of 2 processes")
 
 
 def test_an_unreadable_file_of_one_process(tree, rows):
-    """The run ends with that process's line; with --skip_bad_samples all pass over the same batch and go on."""
+    """The run ends with that process's line; with --skip_bad_samples all skip the same batch and continue."""
     broken = tree / "broken.wav"
     broken.write_text("no sound")
     write_index(tree / "broken.csv", [*rows[:-1], type(rows[0])(str(broken), rows[-1].frames_path, 4, "")])
@@ -100,14 +100,14 @@ def test_nobody_else_can_talk_to_the_processes(start, tree):
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
-def test_torchrun_starts_anew_from_the_last_checkpoint(start, tree):
+def test_torchrun_starts_again_from_the_last_checkpoint(start, tree):
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max_restarts", "1"]
     run = start(*torchrun, ROOT / "main.py", *SMALL, *LONG, "--ckpt", "killed")
     wait_for(lambda: iterations_saved(tree, "killed") > (1, 0))
     os.kill(children_of(run)[1], signal.SIGKILL)
     said, errors = run.communicate(timeout=240)
     assert run.returncode == 0, errors
-    assert said.count("a new run begins") == 1 and said.count("goes on with epoch") == 1
+    assert said.count("a new run begins") == 1 and said.count("resumes epoch") == 1
     assert main(tree, *LONG, "--num_gpus", "2", "--ckpt", "alone").returncode == 0
     histories = [
         torch.load(next((tree / ckpt).glob("*/history_latest.pth")), weights_only=True) for ckpt in ("killed", "alone")
@@ -118,7 +118,7 @@ def test_torchrun_starts_anew_from_the_last_checkpoint(start, tree):
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
 def test_two_nodes_of_which_one_loses_its_process(start, tree):
-    """Each has a launcher of its own; both start anew, the one that lost nothing too, and go on together."""
+    """Each has a launcher of its own; both start again, the one that lost nothing too, and resume together."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -131,7 +131,7 @@ def test_two_nodes_of_which_one_loses_its_process(start, tree):
     found = [(*node.communicate(timeout=240), node.returncode) for node in nodes]
     assert [code for *_, code in found] == [0, 0], found
     said = "".join(said for said, *_ in found)
-    assert said.count("a new run begins") == 1 and said.count("goes on with epoch") == 1
+    assert said.count("a new run begins") == 1 and said.count("resumes epoch") == 1
     assert iterations_saved(tree, "nodes") == (4, 0)
 
 

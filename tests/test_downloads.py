@@ -1,4 +1,4 @@
-"""Downloads as they come: one bad file ends nothing, what is left out is told, nothing is clipped."""
+"""Downloads as they come: one bad file does not stop the rest; what is left out is reported, nothing is clipped."""
 
 from __future__ import annotations
 

@@ -9,9 +9,11 @@ import pytest
 from dataset.eval_list import describe, read_eval_list
 from dataset.index import IndexRow
 from dataset.music import SourceDraw
+from dataset.settings import Window
 from utils.errors import InputError
 
-SIZES = {"num_mix": 2, "num_frames": 3, "aud_len": 4095, "aud_rate": 8000}
+WINDOW = Window(4095, 8000)
+SIZES = {"num_mix": 2, "num_frames": 3, "window": WINDOW}
 DRAWS = [
     SourceDraw(IndexRow("audio/cello/a b.mp3", "frames/cello/person_1", 9, "x:1"), 17, (1, 4, 7)),
     SourceDraw(IndexRow('audio/sax/\u00e9, "1".wav', "frames/sax/person_2", 30, "x:2"), 0, (0, 1, 2)),
@@ -27,13 +29,20 @@ def write(path, rows):
 
 
 def test_what_is_described_is_read_back(tmp_path):
-    path = write(tmp_path / "list.csv", [describe(DRAWS, 4095, 8000), describe(DRAWS[::-1], 4095, 8000)])
+    path = write(tmp_path / "list.csv", [describe(DRAWS, WINDOW), describe(DRAWS[::-1], WINDOW)])
     mixtures = read_eval_list(path, **SIZES)
     for found, expected in zip(mixtures, (DRAWS, DRAWS[::-1]), strict=True):
         for draw, same in zip(found, expected, strict=True):
             assert draw.row.audio_path == same.row.audio_path and draw.row.frames_path == same.row.frames_path
             assert (draw.window_start, draw.frames) == (same.window_start, same.frames)
     assert mixtures[1][0].row.origin == f"{path}:3" and mixtures[0][1].row.instrument == "saxophone"
+
+
+def test_instruments_are_those_that_the_list_names(tmp_path):
+    """Whatever the folder is called; a list that names none has them from the folders."""
+    row = describe(DRAWS, WINDOW) | {"instrument_1": "viola", "instrument_2": ""}
+    ((first, second),) = read_eval_list(write(tmp_path / "list.csv", [row]), **SIZES)
+    assert (first.row.instrument, second.row.instrument) == ("viola", "saxophone")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +57,7 @@ def test_what_is_described_is_read_back(tmp_path):
     ],
 )
 def test_lists_that_do_not_fit(tmp_path, change, message):
-    path = write(tmp_path / "list.csv", [describe(DRAWS, 4095, 8000) | change])
+    path = write(tmp_path / "list.csv", [describe(DRAWS, WINDOW) | change])
     with pytest.raises(InputError, match=message):
         read_eval_list(path, **SIZES)
 

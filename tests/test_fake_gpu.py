@@ -1,4 +1,4 @@
-"""The CUDA paths on a make-believe GPU: no tensor meets one of another device, and nothing waits for it needlessly."""
+"""The CUDA paths on a simulated GPU: no tensor meets one of another device, and nothing waits for it needlessly."""
 
 from __future__ import annotations
 

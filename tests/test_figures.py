@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from test_reports import write_evaluation
 
-from reports.evaluation import read_evaluation
+from reports.evaluated import read_evaluation
 from reports.figures import write_figures
 from utils import figures
 from utils.figures import Figure, save_figure

@@ -49,9 +49,10 @@ def test_what_is_in_no_list_is_told(tree):
         "data/frames/cello/somebody: not named person_<number>; --split performers takes any name",
         "data/frames/cello/person_11: beyond the published split, which ends with person_10",
         "data/audio/cello/more: a folder; recordings lie directly in that of their instrument",
-        "data/audio/cello: 2 file(s) *.m4a: not .mp3 .wav .flac .ogg; scripts/prepare_audio.py makes such",
-        "data/audio/cello: 1 file(s) *.opus: not .mp3 .wav .flac .ogg; scripts/prepare_audio.py makes such",
-        "data/audio/cello: 1 file(s) without an ending: not .mp3 .wav .flac .ogg; scripts/prepare_audio.py makes such",
+        "data/audio/cello: 2 file(s) *.m4a: not .mp3 .wav .flac .ogg; convert them with scripts/prepare_audio.py",
+        "data/audio/cello: 1 file(s) *.opus: not .mp3 .wav .flac .ogg; convert them with scripts/prepare_audio.py",
+        "data/audio/cello: 1 file(s) without an ending: not .mp3 .wav .flac .ogg; "
+        "convert them with scripts/prepare_audio.py",
         "data/audio/cello: 1 file(s) that are hidden",
         "data/audio/cello/caf\\udce9.mp3: its name is not UTF-8, as an index file is; rename it",
         "data/audio/cello/r00.wav: of the same name as data/audio/cello/r00.mp3, which is taken",

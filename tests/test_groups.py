@@ -140,7 +140,7 @@ def test_groups_of_unequal_size_are_refused():
 
 
 def test_training_with_frames_follows_the_reference():
-    """Two steps with 2 sources of 3 frames, average pooling, depth: losses and weights of a loop written as its is."""
+    """Two steps with 2 sources of 3 frames, average pooling, depth: losses and weights as in the reference's loop."""
     found = []
     for is_loop in (False, True):
         torch.manual_seed(0)

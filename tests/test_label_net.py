@@ -1,4 +1,4 @@
-"""The reference case: instruments' labels in the place of clouds, from training to a separated recording."""
+"""The reference case: instruments' labels instead of clouds, from training to a separated recording."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from arguments import parse_arguments
 from dataset.collate import collate
 from dataset.index import IndexRow
 from dataset.music import MUSICMixDataset
-from models import build_separation_net
+from dataset.settings import FrameSettings, VoxelSettings, Window
+from from_options import build_model
 from models.label_net import LabelNet
 from separation import Separator
 from utils.errors import InputError
 
 INSTRUMENTS = ["cello", "saxophone", "violin"]
 SETTINGS = dict(
-    training=True, num_samples=12, seed=0, num_mix=2, num_frames=1, stride_frames=1, aud_len=8191, aud_rate=11025,
-    voxel_size=0.1, rgbs_feature=False,
+    training=True, num_samples=12, seed=0, num_mix=2, window=Window(8191, 11025), frames=FrameSettings(1, 1),
+    voxels=VoxelSettings(0.1, colours=False),
 )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def test_samples_with_labels_sound_as_those_with_clouds(rows):
 
 def test_every_part_learns():
     options = parse_arguments([*TINY, "--arch_vision", "label", "--instruments", *INSTRUMENTS])
-    model = build_separation_net(options)
+    model = build_model(options)
     sources = 0.1 * torch.randn(2, 3, 8191, generator=torch.Generator().manual_seed(0))
     result = model(sources.sum(0), (torch.tensor([0, 1, 2, 1, 2, 0]),), sources)
     assert result.vision_features.shape == (2, 3, 4)
@@ -119,7 +120,7 @@ def test_a_recording_is_separated_by_names(tree, run, tmp_path):
     soundfile.write(tmp_path / "song.wav", 0.1 * np.random.default_rng(0).standard_normal(20_000), 11025)
     command = [ROOT / "scripts" / "separate.py", "--mixture", tmp_path / "song.wav", "--run", run, "--device", "cpu"]
     result = python(
-        tree[0], *command, "--output", tmp_path / "out", "--labels", "violin", "cello", "--soft", "--report"
+        tree[0], *command, "--output", tmp_path / "out", "--labels", "violin", "cello", "--masks", "soft", "--report"
     )
     assert result.returncode == 0, result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"violin.wav", "cello.wav", "report"}

@@ -120,4 +120,7 @@ def test_recordings_are_read_at_places_as_training_does(tmp_path, monkeypatch):
 
     monkeypatch.setattr(SoundFileDecoder, "read", read_or_miss)
     (finding,) = check_recording(str(tmp_path / "a.wav"), RATE, 8191).findings
-    assert finding.kind == "unreadable recording" and "reading gives another sound than decoding all" in finding.reason
+    assert (
+        finding.kind == "unreadable recording"
+        and "reading gives other samples than decoding the whole file" in finding.reason
+    )

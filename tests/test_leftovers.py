@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -164,3 +165,17 @@ def test_commands_that_are_killed_and_run_again(data_tree, rows, name):
     assert files() == expected
     assert not [path for path in data_tree.rglob(".*") if TEMPORARY.fullmatch(path.name)]
     subprocess.run(["rm", "-r", str(out)], check=True)
+
+
+def test_a_folder_that_is_taken_before_it_is_locked(tmp_path, monkeypatch):
+    """Another process may remove it at once, as left behind: then another one is made."""
+    opened, names = os.open, iter("abc")
+
+    def open_late(path, *arguments):
+        if path == tmp_path / "a":
+            path.rmdir()
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(leftovers.os, "open", open_late)
+    with leftovers.making(lambda: tmp_path / next(names), is_folder=True) as made:
+        assert made == tmp_path / "b" and made.is_dir()

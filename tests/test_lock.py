@@ -10,7 +10,7 @@ from conftest import ROOT
 from tiny_runs import TINY
 
 from arguments import parse_arguments
-from runs.folder import find_run
+from main import find_run
 from runs.lock import LOCK, locked
 from utils.errors import InputError, WriteError
 

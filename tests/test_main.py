@@ -288,7 +288,7 @@ def test_bad_input_is_one_line(tree, options, parts):
 
 
 def test_a_missing_run_is_one_line(tree):
-    fails_in_one_line(main(tree[0], "--mode", "eval", "--id", "nobody"), "ckpt/nobody/sound_best.pth")
+    fails_in_one_line(main(tree[0], "--mode", "eval", "--id", "nobody"), "--id nobody: no run in ckpt has a name")
 
 
 def test_an_unreadable_recording_is_one_line(tree, tmp_path):

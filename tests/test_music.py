@@ -16,6 +16,7 @@ from dataset.eval_list import describe
 from dataset.index import IndexRow
 from dataset.loader import BatchLoader, EpochSampler
 from dataset.music import MUSICMixDataset
+from dataset.settings import FrameSettings, VoxelSettings, Window
 from utils.errors import InputError
 
 RATE = 11025
@@ -27,12 +28,9 @@ def dataset(rows, **options):
         num_samples=len(rows),
         seed=0,
         num_mix=2,
-        num_frames=1,
-        stride_frames=1,
-        aud_len=8191,
-        aud_rate=RATE,
-        voxel_size=0.05,
-        rgbs_feature=True,
+        window=Window(8191, RATE),
+        frames=FrameSettings(count=1, stride=1),
+        voxels=VoxelSettings(0.05, colours=True),
     )
     return MUSICMixDataset(rows, **{**settings, **options})
 
@@ -89,7 +87,7 @@ def test_training_gain_stays_within_its_range(rows):
 
 
 def test_frames_lie_around_the_centre(rows):
-    data = dataset(rows, num_frames=3, stride_frames=1)
+    data = dataset(rows, frames=FrameSettings(3, 1))
     seen = {data[(epoch, 0)].draws[0].frames for epoch in range(40)}
     assert seen == {(1, 2, 3)} or seen == {(0, 1, 2), (1, 2, 3)}
     assert {data[(e, 0)].draws[0].frames for e in range(3)} and len(data[(0, 0)].clouds[0]) == 3
@@ -99,7 +97,7 @@ def test_frames_lie_around_the_centre(rows):
 
 def test_features_are_colours_or_points(rows):
     colours = dataset(rows, training=False)[(0, 0)].clouds[0][0]
-    points = dataset(rows, training=False, rgbs_feature=False)[(0, 0)].clouds[0][0]
+    points = dataset(rows, training=False, voxels=VoxelSettings(0.05, colours=False))[(0, 0)].clouds[0][0]
     np.testing.assert_array_equal(colours[0], points[0])
     assert colours[1].min() >= 0 and colours[1].max() <= 1
     np.testing.assert_array_equal(np.floor(points[1].astype(np.float64) / 0.05), points[0])
@@ -139,7 +137,7 @@ def test_too_few_instruments_or_frames(rows):
     with pytest.raises(InputError, match=r"train.csv: holds 3 instrument.*needs 4"):
         dataset(rows, num_mix=4)
     with pytest.raises(InputError, match=r"train.csv:1: 4 frame.*needs 5"):
-        dataset(rows, num_frames=3, stride_frames=2)
+        dataset(rows, frames=FrameSettings(3, 2))
 
 
 def test_one_frame_is_enough(tmp_path, rows):
@@ -158,7 +156,7 @@ def test_a_short_recording_fills_the_window(tmp_path, rows):
 
 
 def test_batches(rows):
-    data = dataset(rows, training=False, num_mix=3, num_frames=2)
+    data = dataset(rows, training=False, num_mix=3, frames=FrameSettings(2, 1))
     batch = collate([data[(0, i)] for i in (4, 7)])
     assert batch.sources.shape == (3, 2, 8191) and batch.mixture.shape == (2, 8191)
     torch.testing.assert_close(batch.sources.sum(0), batch.mixture)
@@ -170,7 +168,7 @@ def test_batches(rows):
         rows_of_it = coordinates[:, 0] == (source * 2 + frame) * 2 + mixture
         np.testing.assert_array_equal(coordinates[rows_of_it, 1:], expected[0])
         np.testing.assert_array_equal(features[rows_of_it], expected[1])
-    columns = describe(batch.draws[0], 4095, RATE)
+    columns = describe(batch.draws[0], Window(4095, RATE))
     assert columns["instrument_1"] == "saxophone" and len(columns["frames_1"].split()) == 2
 
 
@@ -247,4 +245,4 @@ def test_colours_that_are_missing(rows, tmp_path):
     row = IndexRow(rows[0].audio_path, str(tmp_path), 1, "train.csv:1")
     result = dataset([row, *rows[4:]])[(0, 0)]
     assert isinstance(result, InputError) and "no colours; use --rgbs_feature 0" in str(result)
-    assert not isinstance(dataset([row, *rows[4:]], rgbs_feature=False)[(0, 0)], InputError)
+    assert not isinstance(dataset([row, *rows[4:]], voxels=VoxelSettings(0.05, colours=False))[(0, 0)], InputError)

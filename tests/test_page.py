@@ -83,7 +83,7 @@ def test_links_out_of_a_run_are_not_followed(tmp_path):
     (tmp_path / "secret").write_text("root:x")
     (mixture / "mix.jpg").unlink()
     (mixture / "mix.jpg").symlink_to(tmp_path / "secret")
-    with pytest.raises(InputError, match="mix.jpg: leads out of .*; a page takes none but the run's own files"):
+    with pytest.raises(InputError, match="mix.jpg: is outside .*; a page may use only the run's own files"):
         write_run_page(run)
     assert not (run / "report").exists()
 

@@ -9,6 +9,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from utils import parallel
+
 CODE = r"""
 from utils.parallel import mapper
 if __name__ == "__main__":
@@ -34,3 +36,23 @@ def test_usable_cores_are_those_of_the_process():
     code += "from utils.parallel import usable_cores; print(usable_cores())"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert found.stdout == "1\n"
+
+
+def test_cgroups_limit_the_cores(tmp_path, monkeypatch):
+    """Of version 2 and 1: the smallest of a group's own limit and those above it, rounded up."""
+    for name, files in {
+        "two": {"cpu.max": "150000 100000\n"},
+        "free": {"cpu.max": "max 100000\n"},
+        "one": {"cpu.cfs_quota_us": "250000\n", "cpu.cfs_period_us": "100000\n"},
+        "open": {"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"},
+        "damaged": {"cpu.max": "x\n"},
+    }.items():
+        (tmp_path / name).mkdir()
+        for file, text in files.items():
+            (tmp_path / name / file).write_text(text)
+    found = {
+        name: list(parallel._limit_in(tmp_path / name)) for name in ("two", "free", "one", "open", "damaged", "no")
+    }
+    assert found == {"two": [2], "free": [], "one": [3], "open": [], "damaged": [], "no": []}
+    monkeypatch.setattr(parallel, "_cgroup_limits", lambda: iter([1, 3]))
+    assert parallel.usable_cores() == 1

@@ -1,4 +1,4 @@
-"""Plans of large trainings, reckoned by hand; and the script that starts them on a Slurm cluster, on a small stage."""
+"""Plans of large trainings, calculated by hand; and the script that starts them on a Slurm cluster, on a stage."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_command(step, tmp_path):
     fails_in_one_line(python(tmp_path, ROOT / "scripts" / "plan_run.py", "--step", step), "step.json")
 
 
-# As on a cluster: srun is no way for SIGTERM to the tasks, it kills them; scancel signals all that a step has started.
+# As on a cluster: srun does not forward SIGTERM to tasks, it kills them; scancel signals all that a step has started.
 SRUN = """#!/bin/sh
 while [ "${1#--}" != "$1" ]; do shift; done
 setsid "$@" &
@@ -156,7 +156,7 @@ def test_a_job_that_is_preempted_goes_on(slurm, tree):
     said, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
     assert (tree / "cancelled").read_text().count("\n") == 1 and (tree / "requeued").read_text().count("\n") == 2
-    assert f"goes on with epoch {before[0]}, after {before[1]} of its iterations" in said
+    assert f"resumes epoch {before[0]} after {before[1]} of its iterations" in said
 
 
 def test_a_job_that_ends(slurm, tree):

@@ -41,7 +41,7 @@ def test_the_median_mixture_is_drawn(run, monkeypatch, capsys):
 
 def test_names_are_shown_as_they_are(run):
     """Not as a folder's name cuts them; dollar signs make no formula, and letters of any script no error."""
-    figure = plot_separation.draw_separation(plot_separation.median_mixture(run), 1022, 256)
+    figure = plot_separation.plot_mixture(plot_separation.median_mixture(run), 1022, 256)
     titles = [axes.get_title() for axes in figure.axes]
     assert "bass-clarinet: separated" in titles and "a+b $x$ 4: cloud" in titles
     assert not any(axes.title.get_parse_math() for axes in figure.axes)
@@ -49,7 +49,7 @@ def test_names_are_shown_as_they_are(run):
 
 def test_folders_that_hold_nothing(tmp_path):
     with pytest.raises(InputError, match="pred1.wav"):
-        plot_separation.draw_separation(tmp_path, 1022, 256)
+        plot_separation.plot_mixture(tmp_path, 1022, 256)
     with pytest.raises(InputError, match="metrics.json"):
         plot_separation.median_mixture(tmp_path)
 

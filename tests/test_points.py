@@ -12,7 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from dataset import ply, point_transforms
 from dataset.point_transforms import DARKEST, PointAugmentation, shift_hsv
-from dataset.points import load_voxels, read_cloud, voxelise
+from dataset.points import read_cloud
+from dataset.settings import VoxelSettings
+from dataset.voxels import load_voxels, voxelise
 from utils.errors import InputError
 from utils.seeding import generator
 
@@ -200,7 +202,7 @@ def test_colours_see_hsv_once_if_at_all(tmp_path, monkeypatch, rgbs_feature, tim
     monkeypatch.setattr(point_transforms, "shift_hsv", lambda *given: calls.append(given) or shift_hsv(*given))
     write_cloud(tmp_path / "a.ply", XYZ, RGB)
     augmentation = PointAugmentation.draw(generator(0))
-    load_voxels(str(tmp_path / "a.ply"), 0.5, rgbs_feature, augmentation, generator(1))
+    load_voxels(str(tmp_path / "a.ply"), VoxelSettings(0.5, rgbs_feature), augmentation, generator(1))
     assert len(calls) == times
 
 
@@ -234,7 +236,7 @@ def test_voxels_of_a_file_are_those_of_its_points(tmp_path):
     write_cloud(tmp_path / "a.ply", XYZ, RGB)
     xyz, rgb = read_cloud(str(tmp_path / "a.ply"))
     for rgbs_feature in (True, False):
-        found = load_voxels(str(tmp_path / "a.ply"), 0.5, rgbs_feature, None, generator(0))
+        found = load_voxels(str(tmp_path / "a.ply"), VoxelSettings(0.5, rgbs_feature))
         for a, b in zip(found, voxelise(xyz, rgb if rgbs_feature else xyz, 0.5), strict=True):
             np.testing.assert_array_equal(a, b)
         assert found[1].dtype == np.float32

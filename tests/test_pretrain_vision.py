@@ -173,7 +173,7 @@ def test_stopped_after_every_step(pretrain, planned, tmp_path, monkeypatch, caps
         assert not parts.exists()
         codes.append(pretrain(parts, *planned, "--resume", "1"))
         if codes[-1] == 143:
-            assert "the same command with --resume 1 goes on from there" in capsys.readouterr().out
+            assert "the same command with --resume 1 resumes it" in capsys.readouterr().out
     assert set(codes[:-1]) == {143} and 6 <= len(codes) < 20
     same(parts, whole)
     assert curves(parts) == curves(whole)
@@ -187,7 +187,7 @@ class Killed(BaseException):
 
 
 def test_killed_at_every_file(pretrain, tmp_path, monkeypatch):
-    """The k-th start dies when it renames its k-th file; what it leaves is whole, and the next one goes on."""
+    """The k-th start dies when it renames its k-th file; what it leaves is whole, and the next one resumes."""
     whole, parts, replace, count = tmp_path / "whole.pth", tmp_path / "parts" / "parts.pth", os.replace, []
     pretrain(whole, "--num_epoch", "3")
 

@@ -23,10 +23,12 @@ from dataset.index import parse_index, read_index
 from dataset.labelled import LabelledClouds
 from dataset.meshes import read_off
 from dataset.points import read_cloud
-from reports.evaluation import read_evaluation
+from dataset.settings import VoxelSettings, Window
+from main import find_run
+from reports.evaluated import read_evaluation
 from reports.page import writing_page
 from reports.table import read_rows
-from runs.folder import find_run, run_options
+from runs.folder import run_options
 from runs.lock import locked
 from runs.tensorboard_log import TensorBoardLog
 from utils import checkpoint
@@ -91,7 +93,7 @@ READERS = {
 }
 TEXTS = {
     "a.csv": lambda path: parse_index(path),
-    "metrics.csv": lambda path: read_eval_list(path, num_mix=2, num_frames=1, aud_len=9, aud_rate=9),
+    "metrics.csv": lambda path: read_eval_list(path, num_mix=2, num_frames=1, window=Window(9, 9)),
     "a.json": lambda path: read_json(path),
     "a.pth": lambda path: checkpoint.load(path),
 }
@@ -126,7 +128,7 @@ def test_rows_tell_the_reason(tmp_path, place):
 
 def folders(path):
     yield lambda: subfolders(path, LeftOut())
-    yield lambda: LabelledClouds(path, "train", voxel_size=1, rgbs_feature=False, augment=0, seed=0)
+    yield lambda: LabelledClouds(path, "train", voxels=VoxelSettings(1, False), augment=0, seed=0)
     yield lambda: run_options(path)
     yield lambda: read_evaluation(path)
     yield lambda: read_rows([path])

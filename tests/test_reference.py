@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import numpy as np
@@ -11,10 +10,11 @@ import torch
 from reference import VECTORS, load_case
 
 from models import ModelBuilder
-from models.backend import choose_engine, import_minkowski
+from models.backend import choose_engine, import_minkowski, supports
 from models.minkowski_net import SparseResNet18Classifier
 from utils.metrics import score
 from utils.optimizer import build_optimizer
+from utils.precision import computing
 
 CASES = ["separator_2mix_rgb", "separator_3mix_depth_ratio_unet5"]
 NETS = {
@@ -39,20 +39,22 @@ def test_every_listed_net_is_checked():
 
 def close(found, expected, relative=1e-4):
     expected = np.asarray(expected, dtype=np.float64)
-    found = np.asarray(found, dtype=np.float64).reshape(expected.shape)
+    found = torch.as_tensor(found).detach().cpu().double().numpy().reshape(expected.shape)
     np.testing.assert_allclose(found, expected, rtol=relative, atol=relative * np.abs(expected).max())
 
 
 @pytest.fixture(params=["builtin", "minkowski"])
-def engine(request):
-    if request.param == "minkowski" and import_minkowski() is None:
-        pytest.skip("MinkowskiEngine is not installed")
-    return choose_engine(request.param, torch.device("cpu"))
+def engine(request, device):
+    minkowski = import_minkowski()
+    if request.param == "minkowski" and not (minkowski and supports(minkowski, device)):
+        pytest.skip(f"MinkowskiEngine is not installed for {device}")
+    with computing("eval"):
+        yield choose_engine(request.param, device)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_evaluation(name, engine):
-    case = load_case(name, engine)
+def test_evaluation(name, engine, device):
+    case = load_case(name, engine, device)
     model, numbers = case.model.eval(), case.numbers
     with torch.no_grad():
         result = model(case.mixture, case.clouds, case.sources)
@@ -73,13 +75,11 @@ def test_evaluation(name, engine):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_training_steps(name, engine):
-    case = load_case(name, engine)
+def test_training_steps(name, engine, device):
+    case = load_case(name, engine, device)
     model, numbers = case.model.train(), case.numbers
-    options = argparse.Namespace(
-        optimizer="sgd", amp="no", beta1=0.9, weight_decay=1e-4, lr_sound=1e-3, lr_synthesizer=1e-3, lr_vision=1e-4
-    )
-    optimizer = build_optimizer(model, options)
+    rates = {"lr_sound": 1e-3, "lr_synthesizer": 1e-3, "lr_vision": 1e-4}
+    optimizer = build_optimizer(model, "sgd", **rates, beta1=0.9, weight_decay=1e-4)
     losses = []
     for _ in numbers["train_losses"]:
         optimizer.zero_grad()

@@ -6,7 +6,7 @@ import pytest
 from test_reports import RATE, page_data, write_evaluation
 
 from reports.comparison import write_comparison_page
-from reports.evaluation import read_evaluation
+from reports.evaluated import read_evaluation
 from reports.run_page import write_run_page
 from runs.results import INCOMPLETE
 from utils.checkpoint import save

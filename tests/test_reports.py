@@ -22,13 +22,15 @@ from dataset.audio import open_recording
 from dataset.eval_list import describe
 from dataset.index import IndexRow
 from dataset.music import SourceDraw
+from dataset.settings import Window
 from reports import overview
 from reports.comparison import paired_difference, read_comparison, short_names, write_comparison_page
-from reports.evaluation import read_evaluation
+from reports.evaluated import read_evaluation
 from reports.figures import pair_improvements
 from reports.media import ticks_of_octaves, ticks_of_spectrogram, write_cloud_script, write_mp3
 from reports.recording_page import write_recording_page
 from reports.run_page import write_run_page
+from reports.scene_page import SceneView
 from runs.history import new_history
 from runs.table import EvaluationTable
 from runs.visuals import draw_separation, write_separation
@@ -65,7 +67,7 @@ def write_evaluation(run, sdr, drawn=5, unscored=(), starts=range(5)):
         values = {name: rng.normal(sdr, 1, 2) for name in ("sdr", "sir", "sar", "si_sdr")}
         zero = {"sdr_mixture": np.array([0.5, -0.5]), "si_sdr_mixture": np.zeros(2)}
         table.loss.add(0.3, 1)
-        made_of = {"index": index, **describe(draws, LENGTH, RATE)}
+        made_of = {"index": index, **describe(draws, Window(LENGTH, RATE))}
         table.add(made_of, None if index in unscored else dict.fromkeys(COLUMNS, np.zeros(2)) | values | zero)
         if index < drawn:
             write_mixture(run / "visualization" / f"{index:04d}_{'+'.join(instruments)}", rng)
@@ -329,7 +331,12 @@ def stems(tmp_path):
 def test_the_page_of_a_recording(stems, tmp_path, is_scene):
     clouds = {name: (np.random.default_rng(n).normal(n, 0.2, (50, 3)), None) for n, name in enumerate(stems)}
     page = write_recording_page(
-        tmp_path / "report", tmp_path / "song.wav", stems, clouds, is_scene=is_scene, about=["a line"]
+        tmp_path / "report",
+        tmp_path / "song.wav",
+        stems,
+        clouds,
+        scene=SceneView() if is_scene else None,
+        about=["a line"],
     )
     data = page_data(page)
     assert data["title"] == "song.wav" and data["about"] == ["a line"] and len(data["rows"]) == 1
@@ -343,7 +350,7 @@ def test_the_page_of_a_recording(stems, tmp_path, is_scene):
 
 def test_a_stem_called_mixture_does_not_replace_the_recording(stems, tmp_path):
     named = {"mixture": stems["violin"], "recording": stems["cello"]}
-    page = write_recording_page(tmp_path / "report", tmp_path / "song.wav", named, {}, is_scene=False, about=[])
+    page = write_recording_page(tmp_path / "report", tmp_path / "song.wav", named, {}, scene=None, about=[])
     tracks = [track for group in page_data(page)["rows"][0]["media"]["groups"] for track in group["tracks"]]
     assert [track["label"] for track in tracks] == ["recording of all", "mixture", "recording"]
     assert len({track["file"] for track in tracks}) == 3

@@ -99,9 +99,9 @@ def broken(rows, tmp_path, tiny_options):
 
 
 def test_unreadable_files_stop_a_run_unless_tolerated(train, broken, tmp_path, capsys):
-    with pytest.raises(InputError, match=r"broken.mp3: cannot be read as audio.*take broken.csv:\d+ out of the list"):
+    with pytest.raises(InputError, match=r"broken.mp3: cannot be read as audio.*remove broken.csv:\d+ from the list"):
         train("--ckpt", "none", "--list_train", "broken.csv")
-    with pytest.raises(InputError, match=r"broken.mp3: .*; one more than --skip_bad_samples 1 passes over"):
+    with pytest.raises(InputError, match=r"broken.mp3: .*; this is one more than --skip_bad_samples 1 allows"):
         train("--ckpt", "one", "--list_train", "broken.csv", "--skip_bad_samples", "1")
     assert capsys.readouterr().out.count("skipped: ") == 1
     assert train("--ckpt", "two", "--list_train", "broken.csv", "--skip_bad_samples", "2") is None

@@ -276,7 +276,7 @@ def without_open3d(monkeypatch):
 
 def test_open3d_is_not_there(without_open3d, monkeypatch):
     monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(InputError, match="scenes need open3d .*; run scripts/setup.sh"):
+    with pytest.raises(InputError, match="scenes need open3d .*; pip install open3d"):
         import_open3d()
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -16,6 +15,9 @@ from conftest import ROOT, write_cloud
 from test_separator import music, write_run
 
 from dataset.points import read_cloud
+from jobs.lists import Job
+from jobs.names import name_of_cloud
+from jobs.recordings import check_output
 from utils.errors import InputError, run_command
 
 RATE = 22050
@@ -92,8 +94,8 @@ def test_a_stem_for_each_cloud(run, tmp_path, files):
 )
 def test_the_same_musicians_in_other_forms(run, tmp_path, points, arguments, notice):
     """Give the same stems but for what rounding moves into a neighbouring voxel."""
-    assert run("--soft", output=tmp_path / "plain")[0] == 0
-    code, printed, complaint = run("--soft", "--names", "violin", "cello", *arguments, points=points)
+    assert run("--masks", "soft", output=tmp_path / "plain")[0] == 0
+    code, printed, complaint = run("--masks", "soft", "--names", "violin", "cello", *arguments, points=points)
     assert code == 0 and notice in printed, complaint
     plain, other = stems_of(tmp_path / "plain"), stems_of(tmp_path / "out")
     for name, (wave, _) in plain.items():
@@ -112,11 +114,11 @@ def test_text_clouds_by_their_columns(run, files):
 
 def test_a_cloud_that_lies_down_is_noticed(run):
     code, printed, _ = run("--names", "a", "b", points=("violin_z_up.ply", "cello_z_up.ply"))
-    assert code == 0 and "which no musician is; perhaps another axis points up: --up" in printed
+    assert code == 0 and "not a plausible height for a musician; perhaps another axis points up: --up" in printed
 
 
 def test_soft_stems_differ_from_hard_ones(run, tmp_path):
-    assert run(output=tmp_path / "hard")[0] == run("--soft", output=tmp_path / "soft")[0] == 0
+    assert run(output=tmp_path / "hard")[0] == run("--masks", "soft", output=tmp_path / "soft")[0] == 0
     hard, soft = stems_of(tmp_path / "hard"), stems_of(tmp_path / "soft")
     assert np.abs(hard["violin"][0] - soft["violin"][0]).max() > 0.01
 
@@ -137,6 +139,12 @@ WRONG = [
     ("a name twice", dict(points=("violin.ply", "frames/violin")), "violin would be the name of two stems"),
     ("names of a case", dict(arguments=("--names", "a", "A")), "would be the name of two stems"),
     ("a path as name", dict(arguments=("--names", "../a", "b")), "--names: '../a' cannot be the name of a file"),
+    (
+        "a control character",
+        dict(arguments=("--names", "a\x01b", "b")),
+        "--names: 'a\\x01b' holds '\\x01', which cannot",
+    ),
+    ("half a character", dict(arguments=("--names", "a\udc80", "b")), "holds '\\udc80', which cannot be printed"),
     ("a taken name", dict(arguments=("--names", "residual", "b")), "residual would be the name of two stems"),
     ("no run", dict(arguments=("--run", "none")), "none: no such folder"),
     ("nothing to separate", dict(points=()), "one of the arguments --points --scene --labels is required"),
@@ -165,10 +173,10 @@ def test_axes_may_be_negative(run, up):
 def test_a_folder_of_results_is_left_alone(run, tmp_path):
     assert run()[0] == 0
     before = stems_of(tmp_path / "out")
-    code, _, complaint = run("--soft")
+    code, _, complaint = run("--masks", "soft")
     assert code == 2 and "violin.wav: exists; choose another --output, or --overwrite 1" in complaint
     assert all(np.array_equal(before[name][0], wave) for name, (wave, _) in stems_of(tmp_path / "out").items())
-    assert run("--soft", "--overwrite", 1)[0] == 0
+    assert run("--masks", "soft", "--overwrite", 1)[0] == 0
     assert not np.array_equal(stems_of(tmp_path / "out")["violin"][0], before["violin"][0])
 
 
@@ -186,7 +194,7 @@ def test_names_of_stems_tell_who_it_is(tmp_path, path, name):
     place = tmp_path / path
     place.parent.mkdir(parents=True, exist_ok=True)
     place.touch() if place.suffix else place.mkdir()
-    assert separate.name_of_cloud(place) == name
+    assert name_of_cloud(place) == name
 
 
 @pytest.mark.parametrize("given", ["scene", "points"])
@@ -194,11 +202,11 @@ def test_a_capture_is_never_written_over(tmp_path, given):
     """`--scene d/scene.ply --output d --names scene b` would put the musician's cloud in its place."""
     for name in ("song.wav", "scene.ply"):
         (tmp_path / name).touch()
-    options = Namespace(mixture=tmp_path / "song.wav", scene=None, points=None, overwrite=1)
-    vars(options)[given] = str(tmp_path / "scene.ply") if given == "scene" else [str(tmp_path / "scene.ply")]
-    separate.check_output(options, [tmp_path / "b.ply", tmp_path / "song2.wav"])
+    capture = str(tmp_path / "scene.ply")
+    job = Job(tmp_path / "song.wav", tmp_path, **{given: capture if given == "scene" else (capture,)})
+    check_output(job, [tmp_path / "b.ply", tmp_path / "song2.wav"], overwrite=True)
     with pytest.raises(InputError, match="scene.ply: is the capture itself"):
-        separate.check_output(options, [tmp_path / "b.ply", tmp_path / "scene.ply"])
+        check_output(job, [tmp_path / "b.ply", tmp_path / "scene.ply"], overwrite=True)
 
 
 def test_the_recording_is_never_written_over(run, files):
@@ -224,7 +232,7 @@ def test_an_output_that_is_a_file_is_told(run, tmp_path):
 
 
 def test_an_hour_takes_no_more_memory_than_two_minutes(files, tmp_path):
-    """In processes of their own; the hour is that of a mono file at the model's rate, to be done soon."""
+    """In processes of their own; the hour is that of a mono file at the model's rate, to keep the test short."""
     minute = np.tile(music(seconds=10.0)[0], 6)
     peaks = []
     for minutes in (2, 60):
@@ -294,9 +302,9 @@ def test_musicians_are_corrected_by_hand(run, tmp_path, open3d, monkeypatch):
     assert [one["source"] for one in described["candidates"]] == ["source1", "source2", "source3"]
     assert all(0 <= one["score"] <= 1 for one in described["candidates"])
 
-    monkeypatch.setattr(separate, "split_scene", None)
+    monkeypatch.setattr("jobs.players.split_scene", None)
     code, printed, complaint = run(*scene, "--drop", 2, "--overwrite", 1, points=())
-    assert code == 0 and "without searching again" in printed and "scene.ply: 2 musicians" in printed, complaint
+    assert code == 0 and "as found earlier" in printed and "scene.ply: 2 musicians" in printed, complaint
     described = json.loads((tmp_path / "out" / "scene.json").read_text())
     assert [one["source"] for one in described["candidates"]] == ["source1", None, "source2"]
     assert described["candidates"][1]["reason"] == "not wanted"
@@ -323,7 +331,7 @@ def test_another_capture_is_searched(run, tmp_path, open3d):
     assert run(*scene, points=())[0] == 0
     write_scene_file(tmp_path / "scene.ply", [(-1.4, 0.0), (0.1, 0.3), (1.4, 0.0)])
     code, printed, complaint = run(*scene, "--keep", 3, 1, "--overwrite", 1, points=())
-    assert code == 0 and "without searching again" not in printed and "2 musicians" in printed, complaint
+    assert code == 0 and "as found earlier" not in printed and "2 musicians" in printed, complaint
 
 
 def test_a_scene_in_the_coordinates_of_a_map(run, tmp_path, open3d):

@@ -13,8 +13,9 @@ from test_stream import low_noise
 
 from arguments import build_parser, parse_arguments
 from dataset.collate import collate_clouds
-from dataset.points import load_voxels
-from models import build_separation_net
+from dataset.settings import VoxelSettings
+from dataset.voxels import make_voxels
+from from_options import build_model
 from runs.folder import PUBLISHED_OPTIONS, run_options
 from separation import Separator
 from separation.level import training_gain
@@ -32,7 +33,7 @@ MODEL = [
 def random_net(options):
     """A net whose masks are far from one half and differ from source to source, as after training."""
     torch.manual_seed(0)
-    net = build_separation_net(options)
+    net = build_model(options)
     with torch.no_grad():
         for module in net.sound.modules():
             if isinstance(module, torch.nn.Conv2d):
@@ -45,7 +46,7 @@ def random_net(options):
         for module in net.vision.modules():
             if hasattr(module, "momentum"):
                 module.momentum = 1.0
-        voxels = [load_voxels("", 0.1, True, None, None, lambda _, n=n: cloud(n)) for n in range(8)]
+        voxels = [make_voxels("", *cloud(n), VoxelSettings(0.1, colours=True)) for n in range(8)]
         net.train().vision(*collate_clouds(voxels))
         net.vision.fc.kernel *= 5
     return net
@@ -95,7 +96,7 @@ def music(channels=1, seconds=3.0, rate=RATE, seed=0):
 def test_one_window_is_what_the_evaluation_gives(separator, monkeypatch):
     """At the level of training; but the outermost frames and bins, half empty there, are kept whole."""
     net, mixture = separator.net, music()[:, :WINDOW]
-    voxels = collate_clouds([separator.voxels("", *part) for part in CLOUDS])
+    voxels = collate_clouds([separator.voxels_of("", *part) for part in CLOUDS])
     voxels = tuple(part.to(separator.device) for part in voxels)
     with torch.no_grad():
         result = net(torch.from_numpy(mixture).to(separator.device), voxels)
@@ -115,14 +116,14 @@ def test_one_window_is_what_the_evaluation_gives(separator, monkeypatch):
         assert np.abs(halved[:, end]).max() < 0.6 * np.abs(whole[:, end]).max()
 
 
-@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("masks", ["binary", "soft", "shared"])
 @pytest.mark.parametrize("gain", [1e-3, 0.1, 30.0])
-def test_the_level_of_a_recording_changes_nothing_but_the_level(separator, gain, soft):
+def test_the_level_of_a_recording_changes_nothing_but_the_level(separator, gain, masks):
     mixture = music()
-    stems = separator.separate(mixture, RATE, CLOUDS, soft)
-    louder = separator.separate(gain * mixture, RATE, CLOUDS, soft)
+    stems = separator.separate(mixture, RATE, CLOUDS, masks)
+    louder = separator.separate(gain * mixture, RATE, CLOUDS, masks)
     difference = np.sqrt(np.square(louder / gain - stems).mean() / np.square(stems).mean())
-    assert difference < (1e-3 if soft else 0.03)  # a few points of a binary mask lie at the threshold
+    assert difference < (0.03 if masks == "binary" else 1e-3)  # a few points of a binary mask lie at the threshold
 
 
 def test_the_level_is_that_of_training(separator):
@@ -147,8 +148,8 @@ def test_silence_stays_silent(separator):
 
 def test_channels_share_the_masks_of_their_mean(separator):
     left = music()
-    stereo = separator.separate(np.concatenate([left, -0.25 * left]), RATE, CLOUDS, soft=True)
-    mono = separator.separate(0.375 * left, RATE, CLOUDS, soft=True)  # the mean of the channels
+    stereo = separator.separate(np.concatenate([left, -0.25 * left]), RATE, CLOUDS, masks="soft")
+    mono = separator.separate(0.375 * left, RATE, CLOUDS, masks="soft")  # the mean of the channels
     np.testing.assert_allclose(stereo[:, 0], mono[:, 0] / 0.375, atol=1e-3)
     np.testing.assert_allclose(stereo[:, 1], -0.25 * stereo[:, 0], atol=1e-6)
 
@@ -161,7 +162,7 @@ def test_soft_stems_add_up_to_the_mixture(softmax, rate, seconds):
     rise = np.minimum(np.arange(mixture.shape[1]) / rate / 0.02, 1)
     mixture *= np.sin(np.pi / 2 * rise * rise[::-1]) ** 2  # no step at the ends, which would reach beyond the band
     mixture /= np.abs(mixture).max()
-    stems = softmax.separate(mixture, rate, [*CLOUDS, cloud(3)], soft=True)
+    stems = softmax.separate(mixture, rate, [*CLOUDS, cloud(3)], masks="soft")
     assert stems.shape == (3, *mixture.shape)
     assert np.abs(stems[0] - stems[1]).max() > 0.01
     np.testing.assert_allclose(stems.sum(axis=0), mixture, atol=1e-3)
@@ -170,7 +171,7 @@ def test_soft_stems_add_up_to_the_mixture(softmax, rate, seconds):
 def test_there_are_no_seams(separator):
     """The level of the stems of a stationary noise is as even as that of the noise itself, borders or not."""
     mixture = 0.1 * low_noise(1, 40.0, RATE)
-    stems = separator.separate(mixture, RATE, CLOUDS, soft=True)[:, 0]
+    stems = separator.separate(mixture, RATE, CLOUDS, masks="soft")[:, 0]
     hop = WINDOW - round(0.5 * WINDOW)
     span = 512
     borders = [start + offset for start in range(hop, stems.shape[1] - 2 * WINDOW, hop) for offset in (0, hop // 2)]
@@ -206,8 +207,10 @@ def test_frames_of_a_source(tmp_path):
 
 def test_a_ratio_mask_is_soft(tmp_path):
     separator = Separator.from_run(write_run(tmp_path, "--binary_mask", "0", "--loss", "l1"), "cpu")
-    hard, soft = (separator.separate(music(), RATE, CLOUDS, soft) for soft in (False, True))
-    np.testing.assert_array_equal(hard, soft)
+    usual, soft = (separator.separate(music(), RATE, CLOUDS, masks) for masks in ("auto", "soft"))
+    np.testing.assert_array_equal(usual, soft)
+    with pytest.raises(InputError, match="masks 'hard': expected one of auto, binary, soft, shared"):
+        separator.separate(music(), RATE, CLOUDS, "hard")
 
 
 def test_whole_number_colours_are_those_of_files(separator):
@@ -273,7 +276,7 @@ def test_a_run_that_is_none_is_told(run, tmp_path):
     with pytest.raises(InputError, match="sound_best.pth: weights of another architecture"):
         Separator.from_run(bare)  # the published model has seven levels
     shutil.copy(run / "config.json", bare)
-    assert Separator.from_run(bare).options.ngf == 4
+    assert Separator.from_run(bare).voxels.size_m == 0.1
     (bare / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="config.json: no options of a run in it"):
+    with pytest.raises(InputError, match="config.json: does not hold a run's options"):
         Separator.from_run(bare)

@@ -58,9 +58,9 @@ def test_signals_to_the_whole_group(launch, whole_run, tmp_path):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
     assert errors == "SIGTERM: stopping after this iteration; a second signal ends it at once\n"
-    assert "the same command with --resume 1 goes on from there" in output
+    assert "the same command with --resume 1 resumes it" in output
     process = launch("--ckpt", "signals", "--resume", "1")
-    until(process, "goes on with epoch 1, after")
+    until(process, "resumes epoch 1 after")
     process.kill()
     process.communicate()
     assert torture.damages(tmp_path / "signals") == []

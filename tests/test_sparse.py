@@ -335,7 +335,7 @@ def test_autocast_multiplies_in_half_precision(channels, voxels, dtype, device):
 
 
 class HostWaits(TorchDispatchMode):
-    """Counts the operations whose result the host must know before it can go on."""
+    """Counts the operations whose result the host must know before it can launch more."""
 
     WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "unique_consecutive", "bincount"}
     WAITING |= {"masked_select", "equal", "repeat_interleave"}

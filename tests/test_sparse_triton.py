@@ -109,20 +109,22 @@ def test_engine_by_name(monkeypatch):
     monkeypatch.setattr(backend, "import_triton", lambda: sparse_triton)
     monkeypatch.setattr(backend, "import_minkowski", lambda: None)
     monkeypatch.setattr(
-        backend, "race", lambda engine, device: {"models.sparse": 2.0, "models.sparse_triton": 1.0}[engine.__name__]
+        backend,
+        "time_pass",
+        lambda engine, device: {"models.sparse": 2.0, "models.sparse_triton": 1.0}[engine.__name__],
     )
     assert backend.choose_engine("auto", torch.device("cuda")) is sparse_triton
 
 
 def test_an_engine_that_does_not_compile_is_left_out(monkeypatch, capfd):
-    def race(engine, device):
+    def time_pass(engine, device):
         if engine is not sparse:
             raise RuntimeError("no kernel image\nand more")
         return 1.0
 
     monkeypatch.setattr(backend, "import_triton", lambda: sparse_triton)
     monkeypatch.setattr(backend, "import_minkowski", lambda: None)
-    monkeypatch.setattr(backend, "race", race)
+    monkeypatch.setattr(backend, "time_pass", time_pass)
     assert backend.choose_engine("auto", torch.device("cuda")) is sparse
     assert (
         "note: the sparse engine triton does not run here (no kernel image); another is taken" in capfd.readouterr().out

@@ -11,7 +11,7 @@ from separation.stems import write_stems
 from separation.stream import StemStream, Waveform, window_starts
 from utils.errors import WriteError
 from utils.resampling import fit, resample
-from utils.wav import writing_wav
+from utils.sound_files import writing_sound
 
 WINDOW, RATE = 1000, 8000
 GAINS = np.array([1.0, 0.25, -2.0], dtype=np.float32)[:, None, None]
@@ -115,7 +115,9 @@ def test_stems_and_residual_add_up_to_the_recording(tmp_path):
     written = [soundfile.read(path, dtype="float32") for path in [*paths, tmp_path / "residual.wav"]]
     assert all(rate == RATE and samples.shape == (5000, 2) for samples, rate in written)
     np.testing.assert_allclose(sum(samples for samples, _ in written).T, wave, atol=1e-6)
-    np.testing.assert_allclose(levels, 20 * np.log10([1, 0.25, 2, 1.75]), atol=1e-3)  # 1 - (1 + 0.25 - 2) = 1.75
+    gains = np.array([1, 0.25, 2, 1.75])  # 1 - (1 + 0.25 - 2) = 1.75
+    np.testing.assert_allclose([level.energy_db for level in levels], 20 * np.log10(gains), atol=1e-3)
+    np.testing.assert_allclose([level.peak for level in levels], gains * np.abs(wave).max(), rtol=1e-4)
 
 
 def test_no_stem_is_left_of_a_separation_that_fails(tmp_path):
@@ -142,13 +144,13 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
                 raise OSError(28, "No space left on device")
             return self.file.write(data)
 
-    from utils import wav
+    from utils import sound_files
 
-    sink = wav._Sink
-    monkeypatch.setattr(wav, "_Sink", lambda file: sink(Full(file)))
+    sink = sound_files._Sink
+    monkeypatch.setattr(sound_files, "_Sink", lambda file: sink(Full(file)))
     with (
         pytest.raises(WriteError, match=r"stem.wav: cannot be written \(No space left on device\)"),
-        writing_wav(tmp_path / "stem.wav", RATE, 1, 100_000) as append,
+        writing_sound(tmp_path / "stem.wav", RATE, 1, 100_000) as append,
     ):
         for _ in range(100):
             append(noise(1, 1000))
@@ -156,7 +158,7 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 
 
 def test_a_stem_beyond_4_gb_has_room(tmp_path):
-    with writing_wav(tmp_path / "long.wav", RATE, 2, 2**30) as append:
+    with writing_sound(tmp_path / "long.wav", RATE, 2, 2**30) as append:
         append(2 * np.ones((2, 10), dtype=np.float32))
     assert soundfile.info(tmp_path / "long.wav").format == "RF64"
     assert soundfile.read(tmp_path / "long.wav")[0].max() == 2  # beyond full scale, and kept

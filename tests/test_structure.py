@@ -1,4 +1,4 @@
-"""Data flows one way: utils <- dataset, models, runs <- main.py and scripts; nothing imports main.py or scripts."""
+"""Data flows one way: utils <- dataset, models, runs <- main.py and scripts <- the package's commands."""
 
 from __future__ import annotations
 
@@ -7,26 +7,37 @@ import ast
 import pytest
 from conftest import ROOT
 
-OWN = ("benchmarks", "demo_data")  # of the scripts
+OWN = ("benchmarks", "demo_data", "open_data")  # of the scripts
 MAY_IMPORT = {
     "utils": {"utils"},
     "dataset": {"dataset", "utils"},
     "models": {"models", "utils"},
-    "arguments.py": {"models", "utils"},
+    "option_rules.py": {"models", "utils"},
+    "arguments.py": {"models", "option_rules", "utils"},
     "runs": {"arguments", "runs", "utils"},
+    "spatial": {"dataset", "spatial", "utils"},
     "reports": {"dataset", "reports", "runs", "utils"},
-    "separation": {"arguments", "dataset", "models", "runs", "separation", "utils"},
-    "evaluation.py": {"dataset", "models", "runs", "utils"},
-    "training.py": {"dataset", "models", "runs", "utils"},
-    "main.py": {"arguments", "dataset", "evaluation", "models", "reports", "runs", "training", "utils"},
+    "separation": {"arguments", "dataset", "models", "runs", "separation", "from_options", "utils"},
+    "jobs": {"dataset", "jobs", "reports", "separation", "spatial", "utils"},
+    "from_options.py": {"dataset", "models", "utils"},
+    "evaluation.py": {"dataset", "models", "runs", "from_options", "utils"},
+    "training.py": {"dataset", "models", "runs", "from_options", "utils"},
+    "starting_weights.py": {"arguments", "models", "runs", "utils"},
+    "main.py": {
+        *("arguments", "dataset", "evaluation", "from_options", "models", "reports", "runs", "starting_weights"),
+        *("training", "utils"),
+    },
     "scripts": {
-        *("arguments", "dataset", "models", "reports", "runs", "separation", "training", "utils"),
+        *("arguments", "dataset", "jobs", "models", "reports", "runs", "separation", "spatial"),
+        *("from_options", "training", "utils"),
         *OWN,
     },
+    "package": {"main", "scripts", "utils"},
 }
 OURS = {
-    *("arguments", "benchmarks", "dataset", "demo_data", "evaluation", "main", "models"),
-    *("reports", "runs", "scripts", "separation", "training", "utils"),
+    *("arguments", "benchmarks", "dataset", "demo_data", "evaluation", "from_options", "jobs", "main", "models"),
+    *("open_data", "option_rules", "reports", "runs", "scripts", "separation", "spatial", "starting_weights"),
+    *("training", "utils"),
 }
 
 

@@ -75,7 +75,7 @@ def test_what_is_no_run_is_told(tmp_path):
     with pytest.raises(InputError, match="config.json: cannot be read"):
         read_rows([tmp_path / "run"])
     (tmp_path / "run" / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="config.json: no options of a run in it"):
+    with pytest.raises(InputError, match="config.json: does not hold a run's options"):
         read_rows([tmp_path / "run"])
 
 

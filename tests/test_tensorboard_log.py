@@ -15,7 +15,7 @@ from tensorboard.plugins.mesh import metadata as mesh_metadata
 from tensorboard.util.tensor_util import make_ndarray
 
 from dataset.points import read_cloud
-from runs.tensorboard_log import METRICS, MOST_POINTS, TensorBoardLog
+from runs.tensorboard_log import CURVE_TAGS, MOST_POINTS, TensorBoardLog
 from runs.visuals import draw_separation, write_separation
 from utils.metrics import COLUMNS
 from utils.metrics import METRICS as SCORES
@@ -140,7 +140,7 @@ def test_what_stays_the_same_is_written_once(log, clouds, tmp_path):
 
 
 def test_options_and_metrics(log, tmp_path):
-    log.add_options({"ngf": 4, "lr_sound": 0.5, "id": "", "lr_steps": [3, 4], "loss": "bce"}, METRICS)
+    log.add_options({"ngf": 4, "lr_sound": 0.5, "id": "", "lr_steps": [3, 4], "loss": "bce"}, CURVE_TAGS)
     log.add_evaluation(0, SUMMARY, {}, read_cloud)
     log.add_scores(0, "best", {**SUMMARY, "epoch": 0})
     events = events_of(tmp_path / "log")
@@ -152,7 +152,7 @@ def test_options_and_metrics(log, tmp_path):
     row = hparams_metadata.parse_session_start_info_plugin_data(content["session_start_info"]).hparams
     assert row["ngf"].number_value == 4 and row["lr_sound"].number_value == 0.5 and row["id"].string_value == ""
     assert row["lr_steps"].string_value == "3 4" and {info.name for info in experiment.hparam_infos} == set(row)
-    assert {info.name.tag for info in experiment.metric_infos} == set(METRICS) == set(events.Tags()["scalars"])
+    assert {info.name.tag for info in experiment.metric_infos} == set(CURVE_TAGS) == set(events.Tags()["scalars"])
 
 
 def test_nothing_is_written_without_a_folder(clouds, tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_nothing_is_written_without_a_folder(clouds, tmp_path, monkeypatch):
     before = set(tmp_path.rglob("*"))
     with TensorBoardLog(None) as log:
         log.add(0, {"a": 1.0})
-        log.add_options({"a": 1}, METRICS)
+        log.add_options({"a": 1}, CURVE_TAGS)
         log.add_evaluation(0, SUMMARY, {"m": separation(clouds)}, read_cloud)
     assert set(tmp_path.rglob("*")) == before
 

@@ -153,7 +153,7 @@ def test_several_scans(tmp_path):
     content = b"20\n" + b"".join(rows[:20]) + b"\n0\n30\r\n" + b"".join(rows[20:50]) + b"10\n" + b"".join(rows[50:])
     check(read(tmp_path, content, "a.pts"))
     for wrong, reason in [
-        (content[:-50], "points, but its first line tells of 10|the number of columns is 6"),
+        (content[:-50], "points, but its first line states 10|the number of columns is 6"),
         (content.replace(b"30\r\n", b"29\n"), "more than the 29 points"),
         (content.replace(b"30\r\n", b"31\n"), "the number of columns is 6"),
     ]:

@@ -15,7 +15,8 @@ import models
 from arguments import parse_arguments
 from dataset.collate import collate
 from dataset.index import read_index
-from models import CHANNELS_LAST, build_separation_net
+from from_options import build_model
+from models import CHANNELS_LAST
 from models.audio_net import Unet
 from runs.state import RunKeeper, RunState
 from training import Trainer, groups, happens
@@ -38,7 +39,7 @@ def samples(tree):
 def trainer_of(device, *arguments):
     options = options_of(*arguments, device=device.type)
     torch.manual_seed(0)
-    return Trainer(build_separation_net(options, device=device), options)
+    return Trainer(build_model(options, device=device), options)
 
 
 def gradients(trainer):
@@ -47,7 +48,7 @@ def gradients(trainer):
 
 def doubled(batch):
     """A batch in double precision."""
-    return batch._with_tensors(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+    return batch._with_tensors(lambda tensors: tuple(t.double() if t.is_floating_point() else t for t in tensors))
 
 
 def differ(one, two):
@@ -76,7 +77,7 @@ def test_groups():
 
 
 def test_a_run_that_accumulates(tree):
-    """Twelve mixtures make two steps of two batches of three; what is saved between steps goes on to the same end."""
+    """Twelve mixtures make two steps of two batches of three; resuming between steps ends the same."""
     options = [*LABEL, "--batch_size_per_gpu", "3", "--accumulate", "2", "--num_val", "2", "--num_epoch", "2"]
     options += ["--eval_epoch", "2"]
     result = main(tree, *options, "--ckpt", "whole")
@@ -119,10 +120,10 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 from arguments import parse_arguments
-from models import build_separation_net
+from from_options import build_model
 
 options = parse_arguments(["--amp", "bf16", "--arch_vision", "label", "--instruments", "cello", "--ngf", "1"])
-build_separation_net(options)
+build_model(options)
 layer = torch.nn.Conv2d(128, 128, 4, stride=2, padding=1).bfloat16()
 x = torch.randn(16, 128, 8, 2).bfloat16()
 with torch.no_grad():
@@ -198,14 +199,14 @@ def test_another_layout_goes_on(tmp_path, samples, optimizer):
         torch.testing.assert_close(found[1][name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
-def test_levels_computed_anew(device):
+def test_levels_computed_again(device):
     """The same outputs, gradients and running means, from fewer tensors that are kept."""
     torch.manual_seed(0)
     plain = Unet(4, num_downs=5, ngf=8).to(device)
-    anew = copy.deepcopy(plain)
-    anew.recompute()
+    again = copy.deepcopy(plain)
+    again.recompute()
     kept = []
-    for net in (plain, anew):
+    for net in (plain, again):
         sizes = {}
 
         def keep(tensor, sizes=sizes):
@@ -218,9 +219,9 @@ def test_levels_computed_anew(device):
                 y = net(x)
             y.square().mean().backward()
         kept.append(sum(sizes.values()))
-    for one, two in zip(plain.parameters(), anew.parameters(), strict=True):
+    for one, two in zip(plain.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(two.grad, one.grad)
-    for (name, one), two in zip(plain.named_buffers(), anew.buffers(), strict=True):
+    for (name, one), two in zip(plain.named_buffers(), again.buffers(), strict=True):
         torch.testing.assert_close(two, one, msg=name)
     assert kept[1] < 0.6 * kept[0]
 
@@ -253,7 +254,7 @@ def test_a_compiled_sound_net(samples, device):
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-5) and differ(found[0][1], found[1][1]) < 1e-3
 
 
-def test_compiled_or_computed_anew():
+def test_compiled_or_computed_again():
     with pytest.raises(InputError, match="--compile 1 and --grad_checkpoint 1"):
         options_of("--compile", "1", "--grad_checkpoint", "1")
 
@@ -266,4 +267,4 @@ def test_nothing_that_compiles(monkeypatch):
     with pytest.raises(
         InputError, match=r"^--compile 1: torch.compile does not work here \(no working C\+\+ compiler\)$"
     ):
-        build_separation_net(options_of("--compile", "1"))
+        build_model(options_of("--compile", "1"))

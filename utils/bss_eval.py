@@ -25,11 +25,12 @@ def fast_bss_eval(sources: Tensor, estimates: Tensor, others: Tensor) -> tuple[T
     """BSS Eval with one Gram matrix for all projections of a mixture.
 
     Equal to `mir_eval_bss_eval` up to rounding. Where delayed sources are linearly dependent in double precision, as
-    two copies of one recording are, SIR is rounding noise in either.
+    two copies of one recording are, SIR is rounding noise in both.
 
     Args:
-        sources, estimates: `[B, N, L]` float64, not silent. others: `[B, M, L]` float64, signals that are compared
-            with every source by SDR alone, as the unprocessed mixture is.
+        sources, estimates: `[B, N, L]` float64, not silent.
+        others: `[B, M, L]` float64, further signals to compare with every source, by SDR alone: the unprocessed
+            mixture.
 
     Returns:
         SDR, SIR and SAR of the estimates, each `[B, N]`, and SDR of the others `[B, N, M]`, in dB.
@@ -98,10 +99,10 @@ def _toeplitz(correlation: Tensor) -> Tensor:
 
 
 def _solve(gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
-    """Solves `gram [..., K, K] x = inner [..., K, J]`, which never fails: zeros `[...]`.
+    """Solves `gram [..., K, K] x = inner [..., K, J]`, and never fails; gives zeros `[...]` as the second result.
 
-    By Cholesky's method; where rounding has made a Gram matrix indefinite by LU, as mir_eval does; where it is
-    singular by least squares.
+    It uses Cholesky's method; LU, as mir_eval does, where rounding has made a Gram matrix indefinite; and least squares
+    where it is singular.
     """
     x, info = _cholesky_solve(gram, inner)
     for at in map(tuple, info.nonzero().tolist()):
@@ -112,7 +113,9 @@ def _solve(gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cholesky_solve(gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
-    """The solutions `[..., K, J]`, and `[...]` which is not 0 where there is none: the matrix is not positive."""
+    """The solutions `[..., K, J]`, and `[...]`, which is not 0 where there is none because the matrix is not positive
+    definite.
+    """
     if gram.device.type != "cpu":
         factor, info = torch.linalg.cholesky_ex(gram)
         return torch.cholesky_solve(inner, factor), info

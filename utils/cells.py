@@ -1,4 +1,4 @@
-"""Names as cells of CSV files: data, which no spreadsheet takes for a formula."""
+"""Names as cells of CSV files, written so that no spreadsheet takes them for formulas."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
 
 
 def as_cell(value: object) -> object:
-    """A value to write: a name that looks like a formula gets an apostrophe before it, the sign of text there."""
+    """The value to write: a name that looks like a formula gets an apostrophe in front, which marks text in
+    spreadsheets.
+    """
     return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def from_cell(text: str) -> str:
-    """The name that `as_cell` wrote; any other text stays as it is."""
+    """The name that `as_cell` was given; any other text is returned as it is."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 

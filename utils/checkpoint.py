@@ -18,9 +18,9 @@ from utils.host import to_host
 
 
 def save(content: dict, path: str | Path) -> None:
-    """Writes a dictionary of tensors and plain values; an older file stays whole until the new one is.
+    """Writes a dictionary of tensors and plain values; an existing file is replaced only when the new one is complete.
 
-    Tensors of a GPU are written as those of main memory: the file can be read without `map_location` anywhere.
+    Tensors on a GPU are written as tensors in main memory, so the file can be read anywhere without `map_location`.
 
     Raises:
         WriteError: the disk is full, or the folder cannot be written.
@@ -38,8 +38,8 @@ def load(path: str | Path) -> dict:
     """Reads what `save` wrote, or any PyTorch file that holds a dictionary of tensors and plain values.
 
     Raises:
-        InputError: the file is missing, truncated, of another kind, or would run code to be read; or it is larger than
-            this machine's memory, or pretends to be.
+        InputError: the file is missing, truncated, of another kind, or would need code to be run; or it is larger than
+            this machine's memory, or claims to be.
     """
     if fault := fault_of_file(path):
         raise InputError(f"{path}: cannot be read ({fault})")
@@ -71,7 +71,9 @@ def load(path: str | Path) -> dict:
 
 
 def _refuse_compressed(path: str | Path) -> None:
-    """Raises InputError for a file that unpacks to more than it is: PyTorch stores what it saves as it is."""
+    """Raises InputError for a compressed file, which could unpack to any size: PyTorch never compresses what
+    it saves.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
@@ -98,6 +100,18 @@ def fill(net: nn.Module, weights: dict, path: str | Path) -> None:
         if not value.isfinite().all():
             raise InputError(f"{path}: {name} holds NaN or infinite numbers; the training that wrote it had diverged")
     net.load_state_dict(weights)
+
+
+def fill_what_fits(net: nn.Module, weights: dict) -> list[str]:
+    """Fills those tensors of `net` that a state dict has in the same shape -> the names of the others."""
+    own = net.state_dict()
+    taken = {
+        name: value
+        for name, value in weights.items()
+        if name in own and torch.is_tensor(value) and value.shape == own[name].shape and value.isfinite().all()
+    }
+    net.load_state_dict({**own, **taken})
+    return [name for name in own if name not in taken]
 
 
 def check_fit(net: nn.Module, weights: dict, path: str | Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from utils.host import to_host
 from utils.metrics import Scores, score, si_sdr
 
+MEANS = ("sdr", "sdr_exchanged", "follows", "energy_present_db", "energy_absent_db")  # of a report
 SILENCE = 1e-12  # energy
 
 
@@ -53,7 +54,9 @@ class Conditioning:
             self.unseen.append((features, instruments, clouds))
 
     def read(self) -> None:
-        """Evaluates what was added; until then it lies on the device, and the host does not wait for it."""
+        """Evaluates what was added. Until then everything stays on the device, so that the host does not wait
+        for it.
+        """
         for scores, exchanged, follows, present_db, absent_db in to_host(self.unread):
             for b, (own, other) in enumerate(zip(scores, exchanged, strict=True)):
                 if own is None:
@@ -72,7 +75,7 @@ class Conditioning:
         self.unread, self.unseen = [], []
 
     def merge(self, other: Conditioning) -> None:
-        """Adds what was collected, and read, in another process."""
+        """Adds what another process has collected and read."""
         self.read()
         for name, values in other.values.items():
             self.values[name] += values
@@ -85,8 +88,7 @@ class Conditioning:
         """
         self.read()
         means = {name: float(np.mean(values)) for name, values in self.values.items() if values}
-        names = ("sdr", "sdr_exchanged", "follows", "energy_present_db", "energy_absent_db")
-        content: dict = {name: means.get(name) for name in names} | {"n": len(self.values["sdr"]), "recognition": None}
+        content: dict = {name: means.get(name) for name in MEANS} | {"n": len(self.values["sdr"]), "recognition": None}
         if self.named:
             confusion = {name: dict.fromkeys(self.class_means, 0) for name, _ in sorted(self.named.values())}
             for instrument, nearest in self.named.values():

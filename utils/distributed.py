@@ -1,6 +1,6 @@
-"""Several processes that work as one, by PyTorch's distributed engine; one alone needs none of it.
+"""Several processes that work as one, by PyTorch's distributed package; a single process needs none of it.
 
-They agree on small numbers and hand over results through gloo, in main memory; gradients of GPUs go through NCCL.
+Small numbers and results are exchanged through gloo, in main memory; gradients on GPUs go through NCCL.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from utils.errors import InputError
 from utils.sync_batch_norm import SyncBatchNorm
 
-PATIENCE = timedelta(hours=2)  # of processes that wait for the first one, which writes the results
+PATIENCE = timedelta(hours=2)  # how long processes wait for the first one, which writes the results
 STORE = "SEPARATION_STORE"  # names the file where processes that `utils.launch` started meet
 LAUNCHER = "SEPARATION_LAUNCHER"  # the number of the process that started them
 SECONDS_BETWEEN_LOOKS = 1.0  # whether it is still there
@@ -35,11 +35,11 @@ SAID_BY_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT")
 
 
 class LostProcessError(InputError):
-    """Another process of the run ended; it says why itself."""
+    """Another process of the run ended. It says why itself."""
 
 
 def _end_with_launcher() -> None:
-    """Stops this process as SIGTERM does, with what it has saved, once the one that started it was killed."""
+    """Stops this process as SIGTERM does, after saving, when the process that started it has been killed."""
 
     def wait() -> None:
         while os.getppid() == int(os.environ[LAUNCHER]):
@@ -67,7 +67,7 @@ def world_size() -> int:
 
 
 def is_main() -> bool:
-    """Whether this is the first process, which alone writes files and talks; known before they join."""
+    """Whether this is the first process, which alone writes files and prints; known before the processes join."""
     return not is_launched() or os.environ["RANK"] == "0"
 
 
@@ -90,7 +90,8 @@ def main_only(function: Callable) -> Callable:
 def joined(device_name: str) -> Iterator[None]:
     """While entered, the processes that were launched together can exchange numbers and gradients.
 
-    After an error nothing is taken apart: the others may be in the middle of an exchange, and the launcher ends them.
+    After an error the process group is left as it is: the other processes may be in the middle of an exchange, and the
+    launcher ends them.
 
     Raises:
         InputError: the machine has no GPU for this process; or `LostProcessError`.
@@ -127,7 +128,7 @@ def joined(device_name: str) -> Iterator[None]:
 
 
 def _stay_on_this_machine() -> None:
-    """Has gloo and NCCL listen where only this machine can reach them, unless the user chose an interface."""
+    """Makes gloo and NCCL listen on the loopback interface only, unless the user chose an interface."""
     names = {name for _, name in socket.if_nameindex()}
     inward = next((name for name in ("lo", "lo0") if name in names), None)  # on Linux, on macOS
     if inward:
@@ -136,14 +137,15 @@ def _stay_on_this_machine() -> None:
 
 
 def run_to_end(command: Callable[[], None]) -> None:
-    """Runs what the process is for; one of several processes then ends at once, without Python's teardown.
+    """Runs the process's work. One of several processes then ends at once, without Python's teardown.
 
-    In the teardown a thread of gloo may let go of a tensor, which takes Python's lock, and that aborts the process
-    (PyTorch 2.13). Destroying the process group does not end these threads while a replica of the model holds it.
+    During the teardown a thread of gloo may release a tensor, for which it takes Python's lock, and that aborts the
+    process (PyTorch 2.13). Destroying the process group does not end these threads while a replica of the model holds
+    it.
 
     Args:
-        command: returns, or ends in `SystemExit` with a number, as `run_command` does; of any other error the traceback
-            is printed and the exit code is 1.
+        command: returns, or ends in `SystemExit` with a number, as `run_command` does. For any other error the
+            traceback is printed and the exit code is 1.
     """
     if not is_launched():
         command()
@@ -164,7 +166,9 @@ def run_to_end(command: Callable[[], None]) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM end the process at once, though it waits for others where Python handles no signal."""
+    """SIGINT and SIGTERM end the process at once, even while it waits for others in code where Python handles no
+    signals.
+    """
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
     if hasattr(signal, "pthread_sigmask"):  # `utils.launch` has SIGINT wait for this
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -176,11 +180,11 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _meet(store: dist.Store, number: int, processes: int) -> str:
-    """A name that the processes agree on, of this attempt alone: torchrun keeps its store, and in it what dead
-    processes left there.
+    """A name on which all processes of this attempt agree. torchrun keeps its store, with what dead processes left in
+    it.
 
-    Every process asks with a word that nobody has used before, until the first answers that very word with the name,
-    and says that it has it.
+    Every process asks with a word that nobody has used before. The first process answers that word with the name, and
+    the asking process confirms that it has it.
     """
     own = os.urandom(8).hex()
     if number:
@@ -212,7 +216,7 @@ def _tells_of_a_lost_process(error: RuntimeError) -> bool:
 
 
 def replicate(model: nn.Module) -> nn.Module:
-    """The model as it is trained: with several processes its gradients are the mean over all of them."""
+    """The model as it is trained: with several processes, its gradients are the mean over all of them."""
     if world_size() == 1:
         return model
     return DistributedDataParallel(model, gradient_as_bucket_view=True)
@@ -228,7 +232,7 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
 
 @torch.no_grad()
 def share_buffers(model: nn.Module) -> None:
-    """Gives every process the buffers of the first: the running means of batch norms are its own."""
+    """Gives every process the buffers of the first one, because each process has running means of its own."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
@@ -240,7 +244,7 @@ def total(value: float) -> float:
 
 
 def largest(*values: int) -> list[int]:
-    """The largest over all processes of each of the numbers."""
+    """The largest value of each of the numbers over all processes."""
     return list(values) if world_size() == 1 else [int(value) for value in _reduced(values, dist.ReduceOp.MAX)]
 
 
@@ -251,7 +255,7 @@ def _reduced(values: list[float] | tuple[int, ...], operation: dist.ReduceOp) ->
 
 
 def everyones(value: Any) -> list[Any]:
-    """What each process has, in the order of their numbers."""
+    """Every process's value, in the order of their numbers."""
     if world_size() == 1:
         return [value]
     values = [None] * world_size()
@@ -260,7 +264,7 @@ def everyones(value: Any) -> list[Any]:
 
 
 def gathered(value: Any) -> list[Any]:
-    """What each process has, in the first process; an empty list in the others."""
+    """Every process's value, in the first process; an empty list in the others."""
     if world_size() == 1:
         return [value]
     values = [None] * world_size() if is_main() else None
@@ -278,6 +282,6 @@ def from_main(value: Any) -> Any:
 
 
 def wait_for_all() -> None:
-    """Returns when every process has come here."""
+    """Returns when every process has reached this call."""
     if world_size() > 1:
         dist.barrier()

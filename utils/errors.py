@@ -1,4 +1,4 @@
-"""What a user can mend is told in one line; everything else is a fault of ours and keeps its traceback."""
+"""Errors that a user can correct are reported in one line; all others are bugs and keep their traceback."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class InputError(ValueError):
 
 
 class WriteError(InputError):
-    """A file that cannot be written: the disk is full, or the folder is not ours to write to."""
+    """A file that cannot be written: the disk is full, or we may not write to the folder."""
 
 
 class UnreadableError(InputError):
     """A file of the data set that cannot be read.
 
-    path: the file. index: the number in the epoch of the sample that needs it.
+    path: the file. index: the number, within the epoch, of the sample that needs it.
     """
 
     def __init__(self, message: str, path: str = "", index: int = -1):
@@ -37,9 +37,10 @@ class UnreadableError(InputError):
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Runs a script's main function and exits: 0, or 2 after the one line of an `InputError` or of a path's fault.
+    """Runs a script's main function and exits: with 0, or with 2 after printing the one line of an `InputError`.
 
-    Names that the terminal's or log's encoding has no letters for are printed with their codes.
+    Errors about a path, wherever they come from, are treated as `InputError`. Letters that the terminal's or log's
+    encoding cannot show are printed as their codes.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as commands have it while they load libraries
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,21 +53,29 @@ def run_command(command: Callable[[], int | None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED_PIPE)
     except OSError as error:
-        if error.errno in PATH_FAULTS and error.filename is not None:
-            sys.exit(_complain(InputError(f"{error.filename}: {error.strerror}")))
-        if error.errno not in NO_ROOM:
+        told = user_error(error)
+        if told is None:
             raise
-        if error.filename is None:  # the log itself: what is left of it goes nowhere, not into a second error
+        if error.errno in NO_ROOM and error.filename is None:
+            # The log itself: discard the rest, so that flushing it causes no second error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        place = error.filename or "standard output"
-        sys.exit(_complain(WriteError(f"{place}: cannot be written ({error.strerror})")))
+        sys.exit(_complain(told))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
+def user_error(error: OSError) -> InputError | None:
+    """The error in one line if a user can correct it: a path that cannot be, or a disk that is full; else None."""
+    if error.errno in PATH_FAULTS and error.filename is not None:
+        return InputError(f"{error.filename}: {error.strerror}")
+    if error.errno in NO_ROOM:
+        return WriteError(f"{error.filename or 'standard output'}: cannot be written ({error.strerror})")
+    return None
+
+
 def _prepare_streams() -> None:
-    """Standard streams that are open, and can write any name."""
+    """Makes sure that the standard streams are open and can print any name."""
     open_standard_streams()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -1,4 +1,4 @@
-"""Figures with texts that are data, such as names of files and instruments, in any script."""
+"""Figures whose texts are data, such as names of files and instruments, in any script."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _told: set[str] = set()
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: float) -> None:
-    """Writes a figure as a picture, whole or not at all; says once if no font here has all its letters.
+    """Writes a figure as a picture, completely or not at all; says once if no font here has all its letters.
 
     Raises:
         WriteError: the picture cannot be written.

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, flushed, then renamed."""
+"""Files that are either complete or absent: written under a temporary name, flushed, then renamed."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
-    """Raises OSError for devices, pipes and the like: root would put a file in the place of `/dev/null`."""
+    """Raises OSError for devices, pipes and the like; as root we would otherwise replace `/dev/null` by a file."""
     is_open_file = path.is_symlink() and os.readlink(path).startswith("/proc/")  # /dev/stdout, whatever it is
     if is_open_file or path.exists() and (not path.is_file() and not path.is_dir()):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The content of a regular file: a pipe or a device might never end.
+    """The content of a regular file; a pipe or a device, which might never end, is refused.
 
     Raises:
-        OSError: it cannot be read; `words_of` tells why.
+        OSError: it cannot be read; `words_of` says why.
     """
     if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -76,7 +76,9 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def open_text(path: str | Path) -> TextIO:
-    """Opens UTF-8 text to be read, line ends as they are; raises OSError, also for a device, which might never end."""
+    """Opens UTF-8 text for reading and keeps line ends as they are; raises OSError, also for a device, which might
+    never end.
+    """
     mode = os.stat(path).st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise OSError(errno.EINVAL, "a device, not a file", str(path))
@@ -84,7 +86,7 @@ def open_text(path: str | Path) -> TextIO:
 
 
 def fault_of_file(path: str | Path) -> str:
-    """Why nothing can be read from a path, in the system's words; empty if it is a file that can be read."""
+    """Why a path cannot be read as a file, in the system's words; empty if it can."""
     try:
         if stat.S_ISREG(os.stat(path).st_mode):
             with open(path, "rb"):
@@ -104,13 +106,13 @@ def fault_of_folder(path: str | Path) -> str:
 
 
 def check_run_folder(run: Path) -> None:
-    """Raises InputError, with the system's reason, for what is no folder, or none that can be listed."""
+    """Raises InputError, with the system's reason, if the path is not a folder that can be listed."""
     if fault := fault_of_folder(run):
         raise InputError(f"{run}: {fault}; expected the folder of a run")
 
 
 def words_of(error: BaseException) -> str:
-    """What went wrong with a file, in one line without its name."""
+    """What went wrong with a file, in one line, without the file's name."""
     if isinstance(error, FileNotFoundError):
         is_link = error.filename is not None and os.path.islink(error.filename)
         return "a link to nothing" if is_link else "no such file"
@@ -128,7 +130,7 @@ def words_of(error: BaseException) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, and those that hold it, where they are missing; raises OSError that tells what is in the way."""
+    """Makes a folder and its parents where they are missing; raises OSError that names what is in the way."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -137,30 +139,32 @@ def make_folder(path: Path) -> None:
 
 
 def real_path(path: Path) -> Path:
-    """Where a path leads, as `Path.resolve` has it; a loop of links leads to one of these, and is no error yet."""
+    """The path that `path` leads to, as `Path.resolve` has it; in a loop of links one of these, without an
+    error yet.
+    """
     return Path(os.path.realpath(path))
 
 
 def is_there(path: Path) -> bool:
-    """Whether something stands at a path, be it a link to nothing; raises OSError if that cannot be told."""
+    """Whether something exists at a path, even if it is a broken link; raises OSError if that cannot be found out."""
     return path.exists() or path.is_symlink()
 
 
 def identity(path: str | Path) -> tuple[str, int, int]:
-    """Path, size and modification time: what is remembered of a file holds as long as these are the same."""
+    """Path, size and modification time. What was remembered of a file is valid as long as these stay the same."""
     status = os.stat(path)
     return str(path), status.st_size, status.st_mtime_ns
 
 
 def fault_of_name(name: str) -> str:
-    """Why an index file cannot hold a name: it is not UTF-8, or would break a line; empty if it can."""
+    """Why an index file cannot hold a name: it is not UTF-8, or contains a line break; empty if it can."""
     if not is_utf8(name):
         return "its name is not UTF-8, as an index file is; rename it"
     return "its name holds a line break or the like; rename it" if CONTROL.search(name) else ""
 
 
 def is_utf8(path: str | Path) -> bool:
-    """Whether a name is one of UTF-8, and not merely of bytes."""
+    """Whether a name is valid UTF-8."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -176,32 +180,38 @@ def mapped(path: str | Path) -> Iterator[mmap.mmap]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that killed writers left anywhere below `folder`, and nobody's who is writing."""
+    """Removes the temporary files that killed processes left anywhere below `folder`; those still being
+    written stay.
+    """
     remove_left_behind(path for path in folder.rglob(".*.tmp*") if _is_temporary(path))
 
 
 def remove_leftovers_of(path: Path) -> None:
-    """Removes the temporary files that killed writers of `path` left beside it, and nobody's who is writing it."""
+    """Removes the temporary files of `path` that killed processes left beside it; one still being written stays."""
     begin = f"{_temporary_stem(path)}."
     found = [Path(entry.path) for entry in os.scandir(path.parent) if entry.name.startswith(begin)]
     remove_left_behind(other for other in found if _is_temporary(other))
 
 
 def _temporary_stem(path: Path) -> str:
-    """The beginning of a temporary name; that of a long name is shorter, so that the whole is not too long."""
+    """The beginning of a temporary name, shortened for a long name so that the whole stays within the
+    system's limit.
+    """
     rest = len(f"..{'0' * 16}.tmp") + len(os.fsencode(path.suffix))
     return "." + cut_bytes(path.stem, LONGEST_NAME - rest)
 
 
 def cut_bytes(name: str, most: int) -> str:
-    """The beginning of a name that takes at most `most` bytes on disk, with no half of a letter at its end."""
+    """The beginning of a name that takes at most `most` bytes on disk, cut between letters."""
     while len(os.fsencode(name)) > most:
         name = name[: -max(1, (len(os.fsencode(name)) - most) // 4)]
     return name
 
 
 def _is_temporary(path: Path) -> bool:
-    """Whether it is a file under a name of `replacing`; folders are those of pages, which see to them themselves."""
+    """Whether it is a file with a temporary name of `replacing`. Folders with such names belong to pages, which remove
+    them.
+    """
     return bool(TEMPORARY.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
@@ -212,7 +222,7 @@ def write_json(path: str | Path, content: dict) -> None:
 
 
 def finite(content: object) -> object:
-    """The same dictionaries, lists and values, with None for numbers that JSON has no word for: NaN and infinite."""
+    """The same dictionaries, lists and values, with None in place of NaN and infinity, which JSON cannot hold."""
     if isinstance(content, dict):
         return {key: finite(part) for key, part in content.items()}
     if isinstance(content, list | tuple):

@@ -1,4 +1,4 @@
-"""Several processes from one plain command, on this machine alone."""
+"""Starts several processes on this machine from one command."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ SECONDS_TO_SAVE = 600  # after a signal, before the processes are killed
 SECONDS_BETWEEN_LOOKS = 0.05
 
 
-def launch(script: str, arguments: list[str], processes: int) -> int:
-    """Runs a script in several processes on this machine; they meet in a file that only this user can open.
+def launch(command: list[str], processes: int) -> int:
+    """Runs a command in several processes on this machine; they meet in a file that only this user can open.
 
-    PyTorch's own launcher has them meet at a port that anybody who reaches the machine may write to.
+    PyTorch's own launcher has them meet at a network port, to which anybody who reaches the machine may write.
+
+    Args:
+        command: the arguments for `python`: a script, or -m and a module, then its arguments.
 
     Returns:
         The exit code: 0, or that of the process that failed first; 128 + n after signal n.
@@ -42,7 +45,7 @@ def launch(script: str, arguments: list[str], processes: int) -> int:
             for number in range(processes):
                 own = {**environment, "RANK": str(number), "LOCAL_RANK": str(number)}
                 with interrupts_waiting():  # in the process until it joins the others
-                    started.append(subprocess.Popen([sys.executable, "-u", script, *arguments], env=own))
+                    started.append(subprocess.Popen([sys.executable, "-u", *command], env=own))
             code = _first_failure(started)
             _end(started, ask=not came)
     if came:
@@ -56,7 +59,7 @@ def launch(script: str, arguments: list[str], processes: int) -> int:
 
 @contextmanager
 def _forwarding_signals(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
-    """While entered, SIGINT and SIGTERM go on to the processes; yields the list of those that came."""
+    """While entered, SIGINT and SIGTERM are passed on to the processes; yields the list of those that were received."""
     came: list[int] = []
 
     def forward(number: int, frame: object) -> None:
@@ -73,19 +76,21 @@ def _forwarding_signals(processes: list[subprocess.Popen]) -> Iterator[list[int]
 
 
 def _first_failure(processes: list[subprocess.Popen]) -> int:
-    """Waits until one fails, or all have ended -> its exit code, or that of a signal as a negative number; 0."""
+    """Waits until one process fails or all have ended -> its exit code, a signal as a negative number, or 0."""
     while True:
         codes = [process.poll() for process in processes]
         failed = [code for code in codes if code]
         if failed:
-            return min(failed)  # of several at once the one that was killed took the others with it
+            return min(failed)  # if several failed, the one that was killed is the cause
         if None not in codes:
             return 0
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _end(processes: list[subprocess.Popen], ask: bool) -> None:
-    """Waits for those that still run, with `ask` after a SIGTERM to each; kills them if that takes long."""
+    """Waits for the processes that still run, with `ask` after sending each SIGTERM; kills them if they take
+    too long.
+    """
     running = [process for process in processes if process.poll() is None]
     for process in running:
         if ask:

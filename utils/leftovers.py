@@ -1,7 +1,8 @@
-"""What a killed process leaves behind: known by its lock, which ends with the process, and removed by the next.
+"""What killed processes leave behind: recognised because nobody holds its lock any more, and removed by the next
+process.
 
 Temporary files and folders are locked while they are written. Where there are no locks (Windows, some network file
-systems) nothing counts as left behind, so that nobody's work is ever taken away.
+systems) nothing counts as left behind, so that work in progress is never removed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SCRATCH = "point-cloud-separation-"  # begins the names of our folders in that o
 
 @contextmanager
 def making(draw: Callable[[], Path], is_folder: bool = False, mode: int = 0o777) -> Iterator[Path]:
-    """Makes an empty file or folder under a name that `draw` gives, and holds its lock; it stays where it is.
+    """Makes an empty file or folder under a name that `draw` returns, and holds its lock; it is not removed at the end.
 
     Raises:
         OSError: it cannot be made.
@@ -36,10 +37,15 @@ def making(draw: Callable[[], Path], is_folder: bool = False, mode: int = 0o777)
         if fcntl is None:
             yield path
             return
-        number = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            number = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileNotFoundError:
+            if is_folder:  # somebody has taken it for left behind before it was opened
+                continue
+            raise
         if _lock(number, path):
             break
-        os.close(number)  # somebody has taken it for left behind before it was locked
+        os.close(number)  # the same, before it was locked
     try:
         yield path
     finally:
@@ -48,7 +54,7 @@ def making(draw: Callable[[], Path], is_folder: bool = False, mode: int = 0o777)
 
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Holds the lock of a file or folder that is there, wherever it is moved; raises FileNotFoundError."""
+    """Holds the lock of an existing file or folder, even while it is moved; raises FileNotFoundError."""
     if fcntl is None:
         yield
         return
@@ -64,7 +70,7 @@ def holding(path: Path) -> Iterator[None]:
 
 
 def _lock(number: int, path: Path) -> bool:
-    """Waits for the lock of an open file; False if something else, or nothing, stands at its path by then."""
+    """Waits for the lock of an open file; False if by then something else, or nothing, is at its path."""
     with suppress(OSError):  # a file system without locks
         fcntl.flock(number, fcntl.LOCK_EX)
     try:
@@ -75,7 +81,9 @@ def _lock(number: int, path: Path) -> bool:
 
 @contextmanager
 def if_left_behind(path: Path) -> Iterator[bool]:
-    """Yields whether nobody writes a temporary file or folder any more, and keeps it so meanwhile."""
+    """Yields whether nobody is writing a temporary file or folder any more; if so, nobody can start to until
+    the end.
+    """
     number = None
     is_left = False
     if fcntl is not None:
@@ -91,7 +99,7 @@ def if_left_behind(path: Path) -> Iterator[bool]:
 
 
 def remove_left_behind(paths: Iterable[Path]) -> None:
-    """Removes those of temporary files and folders that nobody writes any more."""
+    """Removes those of the temporary files and folders that nobody is writing any more."""
     for path in list(paths):
         with if_left_behind(path) as is_left, suppress(OSError):
             if is_left:
@@ -100,9 +108,9 @@ def remove_left_behind(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
-    """A folder among the system's temporary files that only this user can open.
+    """A temporary folder that only this user can open.
 
-    It goes at the end, or after a kill with the next call for the same purpose.
+    It is removed at the end or, if the process is killed, by the next call for the same purpose.
     """
     place, begin = Path(tempfile.gettempdir()), f"{SCRATCH}{purpose}-"
     remove_left_behind(path for path in place.glob(f"{begin}*") if os.access(path, os.W_OK))

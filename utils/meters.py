@@ -1,10 +1,10 @@
-"""Running means that weigh every sample alike, whatever the size of its batch."""
+"""Running means in which every sample has the same weight, whatever the size of its batch."""
 
 from __future__ import annotations
 
 
 class Mean:
-    """The mean of values added with their counts; NaN while nothing was counted."""
+    """The mean of values added with their counts; NaN while nothing has been added."""
 
     def __init__(self, total: float = 0.0, count: int = 0) -> None:
         self.total, self.count = total, count

@@ -1,4 +1,4 @@
-"""How good separated waveforms are: the scores there are, and how they are computed; the list is at the end."""
+"""How good separated waveforms are: the list of scores, at the end of this file, and how they are computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scores = dict[str, np.ndarray]  # of a mixture: column of COLUMNS -> a number fo
 
 @dataclass(frozen=True)
 class Metric:
-    """A score of estimates; whoever shows or stores scores reads this, so that a new one is added here alone.
+    """A score of estimates; everything that shows or stores scores reads this, so a new score is added only here.
 
     name: of its column. label: for people. compute: (sources `[..., L]`, signals `[..., L]`) -> `[...]`, float64; None
     for those of BSS Eval, which are computed together. of_mixture: whether the unprocessed mixture has it too, in the
@@ -35,7 +35,7 @@ class Metric:
     unit: str = "dB"
 
     def improvement(self, separated: float, mixture: float) -> float:
-        """How much better the estimate is than the mixture: above zero where it is."""
+        """How much better the estimate is than the mixture: positive where it is better."""
         return separated - mixture if self.higher_is_better else mixture - separated
 
     @property
@@ -78,7 +78,9 @@ def _named(numbers: Tensor) -> Scores:
 
 
 def _numbers(bss_eval: Callable, sources: Tensor, estimates: Tensor, mixture: Tensor) -> Tensor:
-    """Of waveforms `[B, N, L]`, `[B, N, L]`, `[B, 1, L]` the scores, `[B, columns, N]`."""
+    """The scores of waveforms `[B, N, L]` (sources), `[B, N, L]` (estimates) and `[B, 1, L]` (mixture): `[B, columns,
+    N]`.
+    """
     sdr, sir, sar, sdr_mixture = bss_eval(sources, estimates, mixture)
     found = {"sdr": sdr, "sir": sir, "sar": sar, "sdr_mixture": sdr_mixture.squeeze(2)}
     for metric in METRICS.values():
@@ -99,15 +101,15 @@ def si_sdr(source: Tensor, estimate: Tensor) -> Tensor:
     return 10 * torch.log10(target.square().sum(dim=-1) / (estimate - target).square().sum(dim=-1))
 
 
-FLOOR = 1e-5  # of a magnitude, 100 dB below a full-scale sine's: silence has a level
+FLOOR = 1e-5  # smallest magnitude, 100 dB below a full-scale sine's, so that silence has a finite level
 LSD_WINDOW = 1024  # samples, with a hop of a quarter
 MR_STFT_WINDOWS = (2048, 1024, 512)
 
 
 def log_spectral_distance(source: Tensor, signal: Tensor) -> Tensor:
-    """Of the spectra's levels, in dB, `[..., L]`, `[..., L]` -> `[...]` (Gray and Markel, IEEE TASSP 24(5), 1976).
+    """Log-spectral distance in dB, `[..., L]`, `[..., L]` -> `[...]` (Gray and Markel, IEEE TASSP 24(5), 1976).
 
-    The root mean square over the bins of a frame, then the mean over the frames.
+    The root mean square difference of the levels over the bins of a frame, averaged over the frames.
     """
     levels = (20 * torch.log10(_magnitudes(wave, LSD_WINDOW)) for wave in (source, signal))  # [..., F, T]
     differences = next(levels) - next(levels)
@@ -115,9 +117,10 @@ def log_spectral_distance(source: Tensor, signal: Tensor) -> Tensor:
 
 
 def multi_resolution_stft_distance(source: Tensor, signal: Tensor) -> Tensor:
-    """Without a unit, `[..., L]`, `[..., L]` -> `[...]` (Yamamoto, Song and Kim, Parallel WaveGAN, ICASSP 2020).
+    """Multi-resolution STFT distance, without a unit, `[..., L]`, `[..., L]` -> `[...]`.
 
-    Spectral convergence and the mean difference of log magnitudes, added, and averaged over three windows.
+    Spectral convergence plus the mean difference of log magnitudes, averaged over three windows (Yamamoto, Song and
+    Kim, Parallel WaveGAN, ICASSP 2020).
     """
     distances = []
     for window in MR_STFT_WINDOWS:
@@ -128,7 +131,9 @@ def multi_resolution_stft_distance(source: Tensor, signal: Tensor) -> Tensor:
 
 
 def _magnitudes(wave: Tensor, window: int) -> Tensor:
-    """Of the STFT with a Hann window and a hop of a quarter, scaled so that a full-scale sine has 1: `[..., F, T]`."""
+    """STFT magnitudes `[..., F, T]` with a Hann window and a hop of a quarter window; a full-scale sine has magnitude
+    1.
+    """
     hann = torch.hann_window(window, dtype=wave.dtype, device=wave.device)
     flat = wave.reshape(-1, wave.shape[-1])
     spectrum = torch.stft(flat, window, window // 4, window=hann, pad_mode="constant", return_complex=True)
@@ -151,6 +156,6 @@ COLUMNS = tuple(column for metric in METRICS.values() for column in metric.colum
 
 
 def units() -> str:
-    """What a table of all scores is in, in words."""
+    """The units of a table of all scores, in words."""
     without = [metric.label for metric in METRICS.values() if not metric.unit]
     return f"dB; {', '.join(without)} without a unit" if without else "dB"

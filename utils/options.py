@@ -1,4 +1,4 @@
-"""Command lines: a parser that complains in one line, and types for options that check their range."""
+"""Command lines: a parser whose errors are one line, and types for options that check their range."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import NoReturn
 
 from utils.errors import InputError
 
-MOST_VALUES = 1000  # of an option that takes several
+MOST_VALUES = 1000  # most values of an option that takes several
 PICTURES = (".png", ".jpg", ".jpeg")
 LONGEST_VALUE = 4096  # letters, as of a path
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Reports a wrong command line in one line, as everything else that a user can mend; no abbreviations.
+    """Reports a wrong command line in one line, as every error that a user can correct; abbreviations are not accepted.
 
-    A word that begins with a minus and a digit is a value and no option, like the name of a run without an id.
+    A word that begins with a minus and a digit is taken as a value, because the name of a run without an id begins so.
     """
 
     def __init__(self, **settings) -> None:
@@ -63,7 +63,7 @@ def real(low: float, high: float = float("inf"), exclusive: bool = False) -> Cal
 
 
 def picture(text: str) -> Path:
-    """A type for argparse: a file for a picture, of a kind that its name tells."""
+    """A type for argparse: a picture file, whose kind its name's ending says."""
     if Path(text).suffix.lower() not in PICTURES:
         raise argparse.ArgumentTypeError(f"expected a name that ends in {', '.join(PICTURES)}, not {text!r}")
     return Path(text)
@@ -110,7 +110,7 @@ def _cut(value: object) -> str:
 
 
 def check_unchanged(was: dict, options: dict, may_change: Collection[str]) -> None:
-    """Refuses to go on with a run, whose options were `was`, with others, except for those that may change.
+    """Rejects resuming a run whose options were `was` with other options, except for those that may change.
 
     Raises:
         InputError: with the options' names.

@@ -1,4 +1,4 @@
-"""The process's standard streams: open, and quiet where a library prints."""
+"""The process's standard streams: kept open, and silenced where a library prints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 
 def open_standard_streams() -> None:
-    """Opens those that are closed: the next file would get their number, and what is written to them."""
+    """Opens standard streams that are closed: otherwise the next file would get their number, and what is written to
+    them.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -18,7 +20,7 @@ def open_standard_streams() -> None:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """What is written to standard error by code of other languages goes nowhere."""
+    """Discards what code in other languages writes to standard error."""
     open_standard_streams()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

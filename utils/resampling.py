@@ -12,7 +12,7 @@ import soxr
 def resample(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
     """Blocks `[..., n]` float32 of one signal at `from_hz` -> blocks `[..., n']` at `to_hz`, without delay.
 
-    Together they are what soxr makes of the whole signal: its length times `to_hz / from_hz`, rounded.
+    Joined, they are what soxr makes of the whole signal: its length times `to_hz / from_hz`, rounded.
     """
     if from_hz == to_hz:
         yield from blocks
@@ -37,7 +37,7 @@ def pieces(blocks: Iterable[np.ndarray], most: int) -> Iterator[np.ndarray]:
 
 
 def fit(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """The same blocks `[..., n]`, cut or followed by zeros so that they hold `length` samples in all."""
+    """The same blocks `[..., n]`, cut or padded with zeros so that they hold `length` samples in all."""
     done, shape = 0, ()
     for block in blocks:
         shape, block = block.shape[:-1], block[..., : length - done]

@@ -1,4 +1,4 @@
-"""Randomness that depends on nothing but named numbers, so that order, workers and restarts change nothing."""
+"""Randomness that depends only on named numbers, so that order, workers and restarts change nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 
 
 def generator(*key: int) -> np.random.Generator:
-    """The generator of a key such as (seed, epoch, index): another one for every key of the same length."""
+    """The generator of a key such as (seed, epoch, index); different keys of the same length have different
+    generators.
+    """
     return np.random.default_rng(list(key))
 
 
@@ -34,7 +36,7 @@ def random_state() -> dict:
 
 
 def restore_random_state(state: dict) -> None:
-    """Puts every global generator back where `random_state` found it; those of devices only where they fit."""
+    """Restores every global generator to a state of `random_state`; those of devices only where they fit."""
     key = state["numpy"]["state"]["key"].numpy().astype(np.uint32)
     random.setstate(state["python"])
     np.random.set_state({**state["numpy"], "state": {**state["numpy"]["state"], "key": key}})  # noqa: NPY002

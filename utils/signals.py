@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request to stop at the next good place."""
+"""SIGINT and SIGTERM as requests to stop at the next suitable point."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 
 class StopSignals:
-    """While entered, the first SIGINT or SIGTERM is noted and a second one ends the process at once.
+    """While entered, the first SIGINT or SIGTERM is recorded, and a second one ends the process at once.
 
     Work that may stop between two steps calls `check` there.
     """
@@ -40,7 +40,9 @@ class StopSignals:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raises `Stopped` if a signal came; in all processes, if it came to any: all must call it."""
+        """Raises `Stopped` if a signal was received; in all processes, if any received it, so all must call it equally
+        often.
+        """
         (number,) = largest(self.number or 0)
         if number:
             raise Stopped(number)
@@ -55,7 +57,7 @@ class StopSignals:
 
     def _handle(self, number: int, frame: object) -> None:
         if self.number is not None:
-            if is_launched():  # the launcher may repeat what came to all, and kills in its own time
+            if is_launched():  # the launcher may repeat the signal, and kills after a time limit of its own
                 return
             os._exit(128 + number)
         self.number = number
@@ -66,9 +68,9 @@ class StopSignals:
 
 
 def leave_to_parent(worker: int) -> None:
-    """Called in a loader's worker process: what is sent to the whole group is for the parent to act on.
+    """Called in a loader's worker process: signals to the whole process group are left for the parent to act on.
 
-    SIGINT is ignored, and so is SIGTERM, except from the parent, which ends its workers by it.
+    SIGINT is ignored, and so is SIGTERM, except from the parent, which ends its workers with it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # which alone tells the sender

@@ -40,20 +40,20 @@ def _window(n_fft: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.hann_window(n_fft, device=device, dtype=dtype)
 
 
-LOG_BINS = 256
+LOG_BINS = 256  # of the published system
 WARP_BASE = 21  # the log-frequency axis, u in 0..1 from 0 Hz to Nyquist, has (21^u - 1) / 20 of the latter at u
 
 
-def warp(magnitude: Tensor) -> Tensor:
-    """Linear to logarithmic frequency: `[B, C, F, T]` -> `[B, C, 256, T]`, bilinear, zero outside.
+def warp(magnitude: Tensor, num_bins: int = LOG_BINS) -> Tensor:
+    """Linear to logarithmic frequency: `[B, C, F, T]` -> `[B, C, num_bins, T]`, bilinear, zero outside.
 
     The grid of Sound-of-Pixels: over v in -1..1, `y = (21^((v + 1) / 2) - 11) / 10`.
     """
-    return _resample_frequency(magnitude, _warped_grid, LOG_BINS)
+    return _resample_frequency(magnitude, _warped_grid, num_bins)
 
 
 def unwarp(mask: Tensor, num_bins: int, padding: str = "zeros") -> Tensor:
-    """Logarithmic to linear frequency: `[B, C, 256, T]` -> `[B, C, num_bins, T]`, bilinear, zero outside.
+    """Logarithmic to linear frequency: `[B, C, F', T]` -> `[B, C, num_bins, T]`, bilinear, zero outside.
 
     Over v in -1..1, `y = 2 ln(10 v + 11) / ln(21) - 1`: the inverse of the grid of `warp`. The outermost frames and
     bins lie half outside; with padding `border` they keep the value they have at the edge.
@@ -71,7 +71,7 @@ def _unwarped_grid(v: Tensor) -> Tensor:
 
 def _resample_frequency(x: Tensor, to: Callable[[Tensor], Tensor], num_bins: int, padding: str = "zeros") -> Tensor:
     grid = _grid(to, num_bins, x.shape[-1], x.device, x.dtype)
-    return F.grid_sample(x, grid.expand(len(x), -1, -1, -1), padding_mode=padding, align_corners=False)
+    return F.grid_sample(x, grid.expand(x.shape[0], -1, -1, -1), padding_mode=padding, align_corners=False)
 
 
 @lru_cache(maxsize=32)

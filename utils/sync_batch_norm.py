@@ -9,7 +9,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SumOfAll(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient, as the sum enters the loss of each."""
+    """The sum of a tensor over all processes. Its gradient is summed as well, because the sum enters the loss of each
+    process.
+    """
 
     @staticmethod
     def forward(ctx: object, own: Tensor) -> Tensor:
@@ -23,7 +25,7 @@ class SumOfAll(torch.autograd.Function):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """`[n, C, ...]` -> the same shape; in training mean and variance are those of all processes' n together.
+    """`[n, C, ...]` -> the same shape; in training, mean and variance are taken over the n of all processes together.
 
     Parameters, buffers and names are those of `nn.BatchNorm1d` and `nn.BatchNorm2d`; n may differ between processes.
     """
@@ -39,7 +41,7 @@ class SyncBatchNorm(_BatchNorm):
         x = input.to(self.weight.dtype)
         over = [axis for axis in range(x.dim()) if axis != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
-        own = x.new_tensor([x.numel() / x.shape[1]])  # values of a channel here
+        own = x.new_full((1,), x.numel() / x.shape[1])  # values of a channel here
         sums = SumOfAll.apply(torch.cat([x.mean(dim=over) * own, own]))  # [C + 1]
         count = sums[-1].detach()
         mean = sums[:-1] / count
@@ -57,7 +59,7 @@ class SyncBatchNorm(_BatchNorm):
 
     @classmethod
     def convert_sync_batchnorm(cls, module: nn.Module) -> nn.Module:
-        """Puts one of these, with the same parameters and buffers, in the place of every batch norm of `module`."""
+        """Replaces every batch norm of `module` by one of these, with the same parameters and buffers."""
         for name, child in module.named_children():
             setattr(module, name, cls.convert_sync_batchnorm(child))
         if not isinstance(module, _BatchNorm):

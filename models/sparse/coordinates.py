@@ -224,6 +224,8 @@ def _on_device(numbers: tuple[int, ...], device: torch.device) -> Tensor:
 
 def first_of_each(keys: Tensor) -> tuple[Tensor, Tensor]:
     """The rows of `keys [..., V]` sorted by key, `[..., V]`, and which stand first among those of the same key."""
+    if keys.ndim > 1 and len(keys) == 1:  # a CPU sorts `[V]` by digits, and `[1, V]` by comparing, which is slower
+        return tuple(part[None] for part in first_of_each(keys[0]))
     keys_in_order, rows = keys.sort(stable=True)
     is_first = torch.ones_like(rows, dtype=torch.bool)
     torch.ne(keys_in_order[..., 1:], keys_in_order[..., :-1], out=is_first[..., 1:])

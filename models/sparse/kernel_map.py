@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 from models.sparse.coordinates import MARGIN, CoordinateMap
+from models.sparse.launches import is_launch_bound
+
+FOUND_AT_ONCE = 2**20  # rows looked for at a time on a CPU: they should stay in cache
 
 
 class Pairs(NamedTuple):
@@ -70,12 +73,14 @@ class KernelMap:
 
     @cached_property
     def rows(self) -> Tensor:
-        """The input row that each output meets at each offset, V_in where it meets none: `[V_out, K]` int."""
+        """The input row that each output meets at each offset, V_in where it meets none: `[V_out, K]` int32."""
         if self.kernels and self.source.fits_table:
             return self.kernels.find_rows(self.source, self.target, self.kernel_size)
         corner, step = self._keys
-        rows = self.source.find(corner[:, None] + step)
-        return rows.long() if rows.device.type == "cpu" else rows  # index_select there: three times as fast with int64
+        if is_launch_bound(corner.device):
+            return self.source.find(corner[:, None] + step)
+        parts = corner.split(max(1, FOUND_AT_ONCE // len(step)))
+        return torch.cat([self.source.find(part[:, None] + step) for part in parts])
 
     @cached_property
     def rows_back(self) -> Tensor:
@@ -104,7 +109,7 @@ class KernelMap:
 
     @cached_property
     def padded_pairs(self) -> tuple[Tensor, Tensor]:
-        """The pairs as input and output rows `[K, M]`; the rows after the last voxel fill up short lists."""
+        """The pairs as input and output rows `[K, M]`; short lists are padded with the row after the last voxel."""
         in_rows, out_rows, counts = self.pairs
         longest, starts = max(counts), list(accumulate(counts, initial=0))
         # Offset d's pair m stands at d * longest + m, in the lists one after the other at starts[d] + m.
@@ -120,6 +125,8 @@ class KernelMap:
     @cached_property
     def inputs_per_output(self) -> Tensor:
         """How many inputs each output meets: `[V_out]` int64."""
+        if self.is_partition and not is_launch_bound(self.target.batch.device):
+            return torch.bincount(self.parents, minlength=self.num_outputs)
         return (self.rows < len(self.source)).sum(dim=1)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where time goes on a device: a GPU waits for the host, a CPU works."""
+"""What takes the time on a device: a GPU waits for the host, a CPU works."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class SparseTensor:
         )
 
     def end_pass(self) -> None:
-        """Running statistics follow what batch norms have seen of several groups since the pass began."""
+        """Updates the running statistics of batch norms with the groups that they have seen in this pass."""
         statistics, self.coordinate_manager.statistics = self.coordinate_manager.statistics, []
         if statistics:
             update_running_statistics(statistics)

@@ -89,7 +89,7 @@ def _weight_gradient(
 
 
 def gather_product(x: Tensor, rows: Tensor, weights: Tensor, dtype: torch.dtype) -> Tensor:
-    """`sum_k x[rows[:, k]] @ weights[k]`: `[V, C]`, `[V', K]`, `[K, C, C']` -> `[V', C']` of a type."""
+    """`sum_k x[rows[:, k]] @ weights[k]`: `[V, C]`, `[V', K]`, `[K, C, C']` -> `[V', C']` of the given type."""
     output = x.new_empty((len(rows), weights.shape[2]), dtype=dtype)
     sizes = (len(rows), len(x), *weights.shape[1:], *weights.stride())
     grid = (triton.cdiv(len(rows), BLOCK), triton.cdiv(weights.shape[2], tile_of(weights.shape[2])))
@@ -98,7 +98,7 @@ def gather_product(x: Tensor, rows: Tensor, weights: Tensor, dtype: torch.dtype)
 
 
 def weight_gradient(x: Tensor, rows: Tensor, grad: Tensor, dtype: torch.dtype) -> Tensor:
-    """`x[rows[:, k]]^T @ grad` for each k: `[V, C]`, `[V', K]`, `[V', C']` -> `[K, C, C']` of a type."""
+    """`x[rows[:, k]]^T @ grad` for each k: `[V, C]`, `[V', K]`, `[V', C']` -> `[K, C, C']` of the given type."""
     gradient = x.new_empty((rows.shape[1], x.shape[1], grad.shape[1]), dtype=dtype)
     sizes = (len(rows), len(x), x.shape[1], grad.shape[1])
     grid = (rows.shape[1], *(triton.cdiv(channels, tile_of(channels)) for channels in gradient.shape[1:]))

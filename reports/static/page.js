@@ -50,7 +50,8 @@ function load(file) {
 function fillHead() {
   document.title = report.title;
   document.getElementById("title").textContent = report.title;
-  document.getElementById("about").append(...report.about.flatMap((line) => [line, make("br")]));
+  const links = (report.links ?? []).map(({ href, text }) => make("a", { href }, text));
+  document.getElementById("about").append(...[...report.about, ...links].flatMap((line) => [line, make("br")]));
 }
 
 function fillScores() {
@@ -115,7 +116,7 @@ class Player {
     return this.playing ? this.pause() : this.play();
   }
 
-  /** Goes on with another track from the same position. */
+  /** Plays another track from the same position. */
   async choose(number) {
     const { playing, time } = this;
     this.sound.pause();
@@ -351,7 +352,8 @@ class Table {
 
   sort(key) {
     const { sortedBy } = this;
-    const first = key === "index" || key === "name"; // names rise, scores fall
+    const isLowBest = report.columns.some((column) => column.key === key && column.lower_is_better);
+    const first = key === "index" || key === "name" || isLowBest; // the best scores come first
     this.sortedBy = { key, ascending: sortedBy.key === key ? !sortedBy.ascending : first };
     this.fill();
   }

@@ -20,13 +20,15 @@ from dataset.cache import Cache
 from dataset.index import IndexRow
 from dataset.music import MUSICMixDataset
 from dataset.point_transforms import PointAugmentation
-from dataset.points import load_voxels, ply_bytes, read_points
+from dataset.points import ply_bytes, read_points
+from dataset.settings import FrameSettings, VoxelSettings, Window
+from dataset.voxels import load_voxels
 from utils.leftovers import scratch
 from utils.seeding import generator
 from utils.spectrogram import stft
 
 INSTRUMENTS = ("cello", "violin", "guitar")
-RECORDINGS, FRAMES = 3, 4  # of each instrument
+RECORDINGS, FRAMES = 3, 4  # recordings and frames of each instrument
 SECONDS, RATE_HZ = 110.0, voices.SAMPLE_RATE_HZ
 POINTS, VOXEL_SIZE_M = 14_000, 0.02
 AUD_LEN = 65_535
@@ -66,14 +68,14 @@ def benchmark_data(options: argparse.Namespace) -> dict:
     return figures
 
 
-def write_files(folder: Path) -> None:
+def write_files(folder: Path, rate_hz: int = RATE_HZ) -> None:
     """Recordings and clouds of the benchmark, of the usual layout, the same on every run."""
     for number, instrument in enumerate(INSTRUMENTS):
         for take in range(RECORDINGS):
             path = audio_path(folder, instrument, take)
             path.parent.mkdir(parents=True, exist_ok=True)
-            wave = voices.recording(instrument, SECONDS, generator(0, number, take))
-            soundfile.write(path, wave, RATE_HZ, format="MP3", subtype="MPEG_LAYER_III")
+            wave = voices.recording(instrument, SECONDS, generator(0, number, take), rate_hz)
+            soundfile.write(path, wave, rate_hz, format="MP3", subtype="MPEG_LAYER_III")
         frames = frames_path(folder, instrument)
         frames.mkdir(parents=True)
         rng = generator(1, number)
@@ -158,7 +160,7 @@ def measure_clouds(rows: list[IndexRow], cache: str, rounds: int) -> dict:
 
 def voxels(path: str, colours: bool, read: Callable, rng: np.random.Generator) -> None:
     """An augmented cloud as training makes it."""
-    load_voxels(path, VOXEL_SIZE_M, colours, PointAugmentation.draw(rng), rng, read)
+    load_voxels(path, VoxelSettings(VOXEL_SIZE_M, colours), PointAugmentation.draw(rng), rng, read)
 
 
 def _each(function: Callable[[str], object], paths: list[str]) -> None:
@@ -174,12 +176,9 @@ def dataset(rows: list[IndexRow], colours: bool, cache: str) -> MUSICMixDataset:
         num_samples=len(rows),
         seed=0,
         num_mix=2,
-        num_frames=1,
-        stride_frames=1,
-        aud_len=AUD_LEN,
-        aud_rate=RATE_HZ,
-        voxel_size=VOXEL_SIZE_M,
-        rgbs_feature=colours,
+        window=Window(AUD_LEN, RATE_HZ),
+        frames=FrameSettings(count=1, stride=1),
+        voxels=VoxelSettings(VOXEL_SIZE_M, colours),
         cache=cache,
     )
 

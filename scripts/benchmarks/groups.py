@@ -13,7 +13,7 @@ from models.backend import shells
 from models.minkowski_net import SparseResNet18, apart
 
 SOURCES = (2, 3)
-CLOUDS, VOXELS = 8, 4700  # of a source, of a cloud
+CLOUDS, VOXELS = 8, 4700  # clouds of a source, voxels of a cloud
 WAYS = ("one pass", "passes")
 
 
@@ -65,7 +65,7 @@ def _make(way: str, sources: int, device: str) -> Callable[[], None]:
 
 
 def count_operations(run: Callable[[], None]) -> int:
-    """How many operations of PyTorch a step dispatches, after one that fills what is kept."""
+    """How many PyTorch operations a step dispatches, after a first step that fills the caches."""
     run()
     with _Counter() as counter:
         run()

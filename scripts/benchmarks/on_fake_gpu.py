@@ -1,4 +1,4 @@
-"""What a training iteration asks of a GPU, counted on the make-believe one; prints JSON.
+"""What a training iteration asks of a GPU, counted on the simulated one; prints JSON.
 
 Run by `benchmarks.estimate`, with `tests` on the path: `python -m fake_gpu THIS [options of main.py]`.
 """
@@ -16,7 +16,8 @@ from fake_gpu.device import LEDGER
 
 from benchmarks.step import training_options
 from dataset.collate import Batch
-from models import build_separation_net, sparse
+from from_options import build_model, changed
+from models import sparse
 from models.backend import shells
 from training import Trainer
 
@@ -27,10 +28,9 @@ RATES = {"float32": 247e12, "bfloat16": 494e12, "float16": 494e12}, 3.35e12
 
 
 def main() -> None:
-    options = training_options(sys.argv[1:])
-    options.device = "cuda"
+    options = changed(training_options(sys.argv[1:]), device="cuda")
     device = torch.device("cuda")
-    trainer = Trainer(build_separation_net(options, sparse, device), options)
+    trainer = Trainer(build_model(options, sparse, device), options)
     trainer.model.train()
     found = []
     for size in (BATCHES[0], *BATCHES):  # the first iteration makes what is kept

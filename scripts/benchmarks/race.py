@@ -15,11 +15,11 @@ from benchmarks.plain_loader import PlainLoader, plain_batch
 from benchmarks.timing import now
 from dataset.loader import BatchLoader
 from dataset.music import MUSICMixDataset
-from models import SeparationNet, build_separation_net, sparse
+from from_options import build_model, changed, frames_of, optimizer_of, voxels_of, window_of
+from models import SeparationNet, sparse
 from models.backend import choose_engine, engine_name, import_minkowski, supports
 from models.separation_net import EPSILON
 from models.targets import loss_weight, target_masks
-from utils.optimizer import build_optimizer
 from utils.seeding import seed_everything
 
 BATCH_SIZE, WORKERS = 8, 2
@@ -36,18 +36,15 @@ def our_loader(folder: str, model: argparse.Namespace, iterations: int, device: 
         num_samples=(iterations + AHEAD) * BATCH_SIZE,
         seed=model.seed,
         num_mix=model.num_mix,
-        num_frames=model.num_frames,
-        stride_frames=model.stride_frames,
-        aud_len=model.audLen,
-        aud_rate=model.audRate,
-        voxel_size=model.voxel_size,
-        rgbs_feature=bool(model.rgbs_feature),
+        window=window_of(model),
+        frames=frames_of(model),
+        voxels=voxels_of(model),
     )
     settings = {"batch_size": BATCH_SIZE, "workers": WORKERS, "pin_memory": device.type == "cuda"}
     return BatchLoader(dataset, seed=model.seed, shuffle=True, **settings)
 
 
-def race(folder: str, model: argparse.Namespace, rounds: int, device: torch.device) -> dict:
+def compare_with_plain(folder: str, model: argparse.Namespace, rounds: int, device: torch.device) -> dict:
     """Prints samples a second of our iterations and of plain ones, in blocks that take turns.
 
     A plain iteration has the same modules, layout and optimiser as PyTorch gives them, MinkowskiEngine where it is
@@ -84,8 +81,8 @@ def time_block(iterations: Iterator[None], device: torch.device) -> list[float]:
 def our_iterations(model: argparse.Namespace, loader: BatchLoader, device: torch.device) -> Iterator[None]:
     """Trains a new net, an iteration at a time."""
     seed_everything(model.seed)
-    net = build_separation_net(model, choose_engine(model.sparse_backend, device), device).train()
-    optimizer = build_optimizer(net, model)
+    net = build_model(model, choose_engine(model.sparse_backend, device), device).train()
+    optimizer = optimizer_of(model, net)
     for batch in loader:
         batch = batch.to(device)
         optimizer.zero_grad(set_to_none=True)
@@ -97,8 +94,7 @@ def our_iterations(model: argparse.Namespace, loader: BatchLoader, device: torch
 def plain_iterations(folder: str, model: argparse.Namespace, engine: object, device: torch.device) -> Iterator[None]:
     """The same with nothing of ours but the modules."""
     seed_everything(model.seed)
-    plain = argparse.Namespace(**{**vars(model), "channels_last": "no"})
-    net = build_separation_net(plain, engine, device).train()
+    net = build_model(changed(model, channels_last="no"), engine, device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=model.lr_sound, momentum=model.beta1)
     samples = PlainLoader(index_rows(folder), model.audLen, model.audRate, model.voxel_size, bool(model.rgbs_feature))
     keys = [(1, n % len(samples)) for n in range((WARM + MEASURED + AHEAD) * BATCH_SIZE)]

@@ -20,7 +20,7 @@ RIGHT, FOUND = 0.95, 0.90  # of the points of musicians and furniture, and of ea
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a scene. told: with the number of musicians given; its points are judged like those without."""
+    """What became of a scene. told: the outcome when the number of musicians was given, judged in the same way."""
 
     kind: str
     seed: int
@@ -63,7 +63,7 @@ def benchmark_scene(options: argparse.Namespace) -> dict:
 
 
 def choose_kinds(names: list[str] | None) -> list[str]:
-    """The 33 kinds, or those given; raises InputError for one that there is not."""
+    """The 33 kinds, or those given; raises InputError for an unknown kind."""
     known = KINDS | OTHER_KINDS
     unknown = [name for name in names or [] if name not in known]
     if unknown:
@@ -83,7 +83,7 @@ def try_scene(kind: str, seed: int, room: Room) -> Outcome:
 
 
 def judge(labels: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """The share of points that are right, and the share found of the musician of whom least was.
+    """The share of points assigned correctly, and the share of points found of the musician that was found worst.
 
     Counted are the points of musicians and furniture, and whatever else was taken for a musician's. labels, truth:
     `[P]`; labels are matched with the musicians so that most points are right.

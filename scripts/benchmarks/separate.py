@@ -18,18 +18,20 @@ from demo_data import bodies, voices
 from arguments import choose_device, parse_arguments
 from benchmarks.timing import time_in_turn
 from dataset.points import ply_bytes, read_cloud
-from models import build_separation_net
+from from_options import build_model
 from runs.folder import NETS
-from separation import Separator
+from separation import PortableSeparator, Separator
+from separation.onnx_export import export_onnx
 from separation.stream import Waveform
 from utils import checkpoint
+from utils.errors import InputError
 from utils.files import write_json
 from utils.leftovers import scratch
 from utils.seeding import generator
 
 RATE_HZ, CHANNELS = 44_100, 2
-SECONDS = 60  # of the recording that is timed
-MINUTES = (2, 60)  # of those whose memory is measured
+SECONDS = 60  # length of the recording that is timed
+MINUTES = (2, 60)  # lengths of the recordings whose memory is measured
 INSTRUMENTS = ("cello", "violin", "guitar")
 SCRIPT = Path(__file__).resolve().parent.parent / "separate.py"
 
@@ -44,6 +46,7 @@ def benchmark_separate(options: argparse.Namespace) -> dict:
     with scratch("benchmark") as folder:
         run, clouds = write_run(folder), write_clouds(folder)
         figures = measure_speed(Separator.from_run(run, options.device), clouds, options.pairs, device)
+        figures["onnx"] = measure_onnx(run, clouds[:2], options.pairs)
         figures["memory"] = [measure_memory(run, clouds[:2], minutes, options.device) for minutes in MINUTES]
     short, long = figures["memory"]
     figures["memory_ratio"] = long["peak_mib"] / short["peak_mib"]
@@ -70,6 +73,30 @@ def measure_speed(separator: Separator, clouds: list[Path], rounds: int, device:
     ratio = statistics.median(three / one for one, three in zip(taken[1], taken[3], strict=True))
     print(f"three sources / one: {ratio:.2f}")
     return {"device": str(device), "threads": torch.get_num_threads(), "speed": rows, "three_to_one": ratio}
+
+
+def measure_onnx(run: Path, clouds: list[Path], rounds: int) -> dict | None:
+    """Seconds of two sources by PyTorch and by onnxruntime, on the CPU, in turn; None where ONNX is not installed."""
+    separator, folder = Separator.from_run(run, "cpu"), run.parent
+    seen = {path.stem: read_cloud(str(path)) for path in clouds}
+    try:
+        export_onnx(separator, folder, seen)
+        portable = PortableSeparator(folder)
+    except InputError as error:
+        print(f"onnxruntime: not measured ({error})")
+        return None
+    wave = voices.recording("violin", SECONDS, generator(0))[None]
+    steps = [
+        lambda: separator.separate(wave, voices.SAMPLE_RATE_HZ, list(seen.values())),
+        lambda: portable.separate(wave, voices.SAMPLE_RATE_HZ, list(seen)),
+    ]
+    taken = time_in_turn(steps, rounds, torch.device("cpu"))
+    ratio = statistics.median(onnx / ours for ours, onnx in zip(*taken, strict=True))
+    ours, onnx = map(statistics.median, taken)
+    print(
+        f"one channel, two sources, on the CPU: PyTorch {ours:.2f} s, onnxruntime {onnx:.2f} s: {ratio:.2f} of the time"
+    )
+    return {"pytorch_s": ours, "onnxruntime_s": onnx, "ratio": ratio}
 
 
 def seconds_of_unet(separator: Separator, mixture: np.ndarray, clouds: list, device: torch.device) -> float:
@@ -120,7 +147,7 @@ def write_recording(path: Path, minutes: int) -> None:
 def write_run(folder: Path) -> Path:
     """A run's folder with the default model."""
     options = parse_arguments(["--id", "benchmark", "--rgbs_feature", "1"])
-    net = build_separation_net(options)
+    net = build_model(options)
     for name in NETS:
         checkpoint.save(getattr(net, name).state_dict(), folder / "run" / f"{name}_best.pth")
     write_json(folder / "run" / "config.json", {"options": vars(options)})

@@ -12,7 +12,8 @@ from demo_data.furniture import block, placed
 from demo_data.plan import INSTRUMENTS
 from demo_data.shapes import Frame, Surface, merge, rotate, unit
 
-OTHER, STRUCTURE, EITHER = -1, -2, -3  # what is no musician: furniture, floor and walls, music stands of whoever
+# Owners of points that are no musician's: furniture, floor and walls, music stands of whoever.
+OTHER, STRUCTURE, EITHER = -1, -2, -3
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ from arguments import choose_device, parse_arguments
 from benchmarks.data import write_files
 from benchmarks.estimate import estimate_step
 from benchmarks.floors import report_floors
-from benchmarks.race import BATCH_SIZE, WARM, WORKERS, our_loader, race
+from benchmarks.race import BATCH_SIZE, WARM, WORKERS, compare_with_plain, our_loader
 from benchmarks.timing import now
 from dataset.collate import Batch
 from dataset.loader import BatchLoader
-from models import SeparationNet, build_separation_net
+from from_options import build_model, optimizer_of
+from models import SeparationNet
 from models.backend import choose_engine, engine_name
 from models.separation_net import EPSILON
 from models.targets import loss_weight
 from utils.errors import InputError
 from utils.leftovers import scratch
-from utils.optimizer import build_optimizer
 from utils.spectrogram import stft
 
 STAGES = ("waiting for data", "transfer", "spectrogram", "vision", "sound", "fusion", "loss", "optimiser")
@@ -55,8 +55,8 @@ def benchmark_step(options: argparse.Namespace) -> dict:
         write_files(folder)
         iterations = WARM + max(3, options.pairs)
         loader = our_loader(folder, model, iterations, device)
-        net = build_separation_net(model, engine, device).train()
-        optimizer = build_optimizer(net, model)
+        net = build_model(model, engine, device).train()
+        optimizer = optimizer_of(model, net)
         taken, batch = time_stages(net, loader, optimizer, device, iterations)
         figures = report_stages(taken)
         figures |= {"peak_memory_mib": peak_memory_mib(device), "sample_cpu_s": time_samples(loader)}
@@ -65,8 +65,8 @@ def benchmark_step(options: argparse.Namespace) -> dict:
         figures |= report_floors(net, batch, figures["computed_s"], device)
         del net, optimizer
         if not options.training:
-            figures |= race(folder, model, max(1, options.pairs // 3), device)
-    parameters = sum(p.numel() for p in build_separation_net(model).parameters())
+            figures |= compare_with_plain(folder, model, max(1, options.pairs // 3), device)
+    parameters = sum(p.numel() for p in build_model(model).parameters())
     voxels = len(batch.clouds[0]) / (BATCH_SIZE * model.num_mix * model.num_frames)
     about = {"device": str(device), "threads": torch.get_num_threads(), "batch_size": BATCH_SIZE, "workers": WORKERS}
     about |= {"parameters": parameters, "voxels": voxels, "audLen": model.audLen, "audRate": model.audRate}

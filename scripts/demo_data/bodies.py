@@ -1,9 +1,11 @@
 """Random performers with their instruments, and the coloured point clouds a depth camera takes of them."""
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
+from demo_data import shapes
 from demo_data.camera import Camera, draw_camera, photograph
 from demo_data.figure import (
     Look,
@@ -16,7 +18,7 @@ from demo_data.figure import (
     joints,
 )
 from demo_data.instruments import STRING_FORMS, Style, hold
-from demo_data.shapes import Frame, Surface, box, frame_along, merge, tube
+from demo_data.shapes import Frame, Surface, frame_along, merge
 
 FRAME_SECONDS = 0.15  # time between two frames of one performer
 
@@ -99,7 +101,7 @@ def cloud(performer: Performer, frame: int, rng: np.random.Generator) -> tuple[n
 
     `rng` draws the camera's noise alone; the pose depends on the frame's number.
     """
-    return photograph(scene(performer, frame * FRAME_SECONDS), _place(performer), performer.camera, rng)
+    return photograph(scene(performer, frame * FRAME_SECONDS), place(performer), performer.camera, rng)
 
 
 def scene(performer: Performer, time_s: float) -> Surface:
@@ -122,37 +124,38 @@ def scene(performer: Performer, time_s: float) -> Surface:
     for side in (0, 1):
         surfaces += arm_surfaces(physique, look, pose, side, held.hands[side], held.elbows[side])
     if performer.seat_m:
-        surfaces += _chair(performer.seat_m, look.shoes)
+        surfaces += chair(performer.seat_m, look.shoes)
     if performer.music_stand:
-        surfaces += _music_stand(performer.music_stand)
+        surfaces += music_stand(performer.music_stand)
     return merge(surfaces)
 
 
-def _chair(seat_m: float, colour: np.ndarray) -> list[Surface]:
+def chair(seat_m: float, colour: np.ndarray, draw: ModuleType = shapes) -> list[Surface]:
+    """A chair or stool under the body frame's origin; draw as in `instruments.hold`."""
     back = frame_along(np.array([0.0, seat_m + 0.28, -0.23]), np.array([0.0, 1.0, -0.15]), np.array([0.0, 0.0, 1.0]))
     seat = Frame(np.array([0.0, seat_m - 0.02, 0.0]), np.eye(3))
     legs = [
-        tube(np.array([[x, seat_m, z], [x, 0.0, z]]), np.full(2, 0.013), colour, loss=0.1)
+        draw.tube(np.array([[x, seat_m, z], [x, 0.0, z]]), np.full(2, 0.013), colour, loss=0.1)
         for x in (-0.19, 0.19)
         for z in (-0.18, 0.18)
     ]
     return [
-        box(seat, np.array([0.21, 0.02, 0.21]), colour),
-        box(back, np.array([0.20, 0.14, 0.012]), colour),
+        draw.box(seat, np.array([0.21, 0.02, 0.21]), colour),
+        draw.box(back, np.array([0.20, 0.14, 0.012]), colour),
         *legs,
     ]
 
 
-def _music_stand(side_m: float) -> list[Surface]:
-    """A stand to one side in front of the performer, its desk turned to the performer."""
+def music_stand(side_m: float, draw: ModuleType = shapes) -> list[Surface]:
+    """A stand to one side in front of the performer, its desk turned to them; draw as in `instruments.hold`."""
     grey = np.full(3, 0.12)
     foot = np.array([side_m, 0.0, 0.45])
     desk = frame_along(foot + np.array([0.0, 1.05, 0.0]), np.array([0.0, 1.0, 0.35]), np.array([-side_m, 0.3, -0.6]))
-    post = tube(np.stack([foot, desk.origin]), np.full(2, 0.010), grey, loss=0.2)
-    return [box(desk, np.array([0.22, 0.15, 0.006]), grey), post]
+    post = draw.tube(np.stack([foot, desk.origin]), np.full(2, 0.010), grey, loss=0.2)
+    return [draw.box(desk, np.array([0.22, 0.15, 0.006]), grey), post]
 
 
-def _place(performer: Performer) -> Frame:
+def place(performer: Performer) -> Frame:
     """Where the body frame lies before the camera: turned by the yaw about y and shifted on the floor."""
     cos, sin = np.cos(performer.yaw), np.sin(performer.yaw)
     x_shift, z_shift = performer.offset_m

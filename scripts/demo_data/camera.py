@@ -70,7 +70,7 @@ def photograph_samples(
 
     noise = camera.noise * DEPTH_NOISE_PER_M
     measured = depth[chosen] + rng.standard_normal(len(chosen)) * noise * depth[chosen] ** 2
-    at_edge = _at_silhouette(depth_map)[seen_rows, seen_columns]
+    at_edge = at_silhouette(depth_map)[seen_rows, seen_columns]
     torn = at_edge & (rng.random(len(chosen)) < FLYING_SHARE * len(chosen) / max(1, at_edge.sum()))
     measured += torn * rng.uniform(0.03, 0.25, len(chosen))
 
@@ -90,7 +90,7 @@ def _nearest_neighbour(depth_map: np.ndarray) -> np.ndarray:
     return np.minimum(vertical, np.minimum(padded[1:-1, :-2], padded[1:-1, 2:]))
 
 
-def _at_silhouette(depth_map: np.ndarray) -> np.ndarray:
+def at_silhouette(depth_map: np.ndarray) -> np.ndarray:
     """Pixels beside which the surface ends or falls back."""
     padded = np.pad(depth_map, 1, constant_values=np.inf)
     vertical = np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1])

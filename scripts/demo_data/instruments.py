@@ -7,11 +7,13 @@ it and z to the side of the bell.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import ModuleType
 
 import numpy as np
 
+from demo_data import shapes
 from demo_data.figure import Joints, Physique
-from demo_data.shapes import Frame, Surface, box, ellipsoid, frame_along, plate, tube, unit
+from demo_data.shapes import Frame, Surface, frame_along, unit
 
 # Half the outline of a sound box, in shares of its length: (height, half-width) from the bottom to the neck.
 VIOL_OUTLINE = np.array([
@@ -123,16 +125,27 @@ class Held:
     elbows: tuple[np.ndarray, np.ndarray]
 
 
-def hold(instrument: str, physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float) -> Held:
+def hold(
+    instrument: str,
+    physique: Physique,
+    pose: Joints,
+    style: Style,
+    stroke: float,
+    fingering: float,
+    draw: ModuleType = shapes,
+) -> Held:
     """Puts an instrument into a performer's hands.
 
     stroke -1..1 is the phase of the bowing or plucking arm, fingering 0..1 the left hand's place from the head of the
-    neck towards the sound box.
+    neck towards the sound box. draw has the primitives `box`, `ellipsoid`, `plate` and `tube`: those of `shapes`
+    make samples of surfaces, those of `open_data.solids` make meshes.
     """
-    return HOLDS[instrument](physique, pose, style, stroke, fingering)
+    return HOLDS[instrument](physique, pose, style, stroke, fingering, draw)
 
 
-def _hold_violin(physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float) -> Held:
+def _hold_violin(
+    physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float, draw: ModuleType
+) -> Held:
     form = STRING_FORMS["violin"]
     collarbone = 0.55 * pose.neck + 0.45 * pose.shoulders[1] + np.array([0.0, 0.035, 0.05])
     azimuth = 0.75 + 0.25 * style.turn
@@ -140,52 +153,60 @@ def _hold_violin(physique: Physique, pose: Joints, style: Style, stroke: float, 
     frame = frame_along(collarbone, axis, np.array([-0.45 + 0.15 * style.tilt, 1.0, 0.1]))
     neck = _on_neck(form, style, frame, fingering)
     contact = frame.at(0.0, 0.55 * form.body_m * style.size, form.bridge_rise_m + 0.012)
-    bow, frog = _bow(form, contact, frame, stroke, 0.12 * style.tilt)
-    surfaces = [*_string_instrument("violin", form, style, frame), *bow]
+    bow, frog = _bow(draw, form, contact, frame, stroke, 0.12 * style.tilt)
+    surfaces = [*_string_instrument(draw, "violin", form, style, frame), *bow]
     return Held(surfaces, (frog, neck), (np.array([-0.7, -0.8, -0.1]), np.array([0.1, -1.0, 0.1])))
 
 
-def _hold_cello(physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float) -> Held:
+def _hold_cello(
+    physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float, draw: ModuleType
+) -> Held:
     form = STRING_FORMS["cello"]
     ear = pose.neck + np.array([0.115, 0.08, 0.05 + 0.04 * physique.girth])
     floor = np.array([0.05 * style.tilt, 0.0, 0.78 + 0.07 * style.lift])
     axis = unit(ear - floor)
     frame = frame_along(floor + form.endpin_m * axis, axis, np.array([0.22 * style.turn, 0.25, 1.0]))
     contact = frame.at(0.0, 0.56 * form.body_m * style.size, form.bridge_rise_m + 0.03)
-    bow, frog = _bow(form, contact, frame, stroke, 0.12 * style.tilt)
-    surfaces = [*_string_instrument("cello", form, style, frame), *bow]
+    bow, frog = _bow(draw, form, contact, frame, stroke, 0.12 * style.tilt)
+    surfaces = [*_string_instrument(draw, "cello", form, style, frame), *bow]
     neck = _on_neck(form, style, frame, fingering)
     return Held(surfaces, (frog, neck), (np.array([-1.0, -0.4, 0.1]), np.array([1.0, -0.35, 0.2])))
 
 
-def _hold_doublebass(physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float) -> Held:
+def _hold_doublebass(
+    physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float, draw: ModuleType
+) -> Held:
     form = STRING_FORMS["doublebass"]
     foot = np.array([0.16 + 0.05 * style.tilt, 0.13 + 0.03 * style.lift, 0.42])
     axis = np.array([0.04 + 0.05 * style.tilt, 1.0, -0.16])
     frame = frame_along(foot, axis, np.array([-0.30 + 0.25 * style.turn, 0.0, 1.0]))
-    surfaces = _string_instrument("doublebass", form, style, frame)
+    surfaces = _string_instrument(draw, "doublebass", form, style, frame)
     contact = frame.at(0.0, 0.56 * form.body_m * style.size, form.bridge_rise_m + 0.03)
     right = frame.at(-0.05, (0.80 + 0.03 * stroke) * form.body_m * style.size, 0.09)
     if style.bowed:
-        bow, right = _bow(form, contact, frame, stroke, -0.15)
+        bow, right = _bow(draw, form, contact, frame, stroke, -0.15)
         surfaces += bow
     neck = _on_neck(form, style, frame, fingering)
     return Held(surfaces, (right, neck), (np.array([-1.0, -0.5, -0.1]), np.array([1.0, -0.2, -0.1])))
 
 
-def _hold_guitar(physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float) -> Held:
+def _hold_guitar(
+    physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float, draw: ModuleType
+) -> Held:
     form = STRING_FORMS["guitar"]
     elevation = 0.30 + 0.2 * style.lift
     axis = np.array([np.cos(elevation), np.sin(elevation), 0.18 + 0.15 * style.turn])
     belly = pose.pelvis + np.array([-0.03, 0.13, 0.085 * physique.height_m * physique.girth + 0.12])
     frame = _through(belly, axis, np.array([0.0, 0.18 + 0.12 * style.tilt, 1.0]), 0.48 * form.body_m * style.size)
     right = frame.at(0.05 * stroke, 0.55 * form.body_m * style.size, 0.045)
-    surfaces = _string_instrument("guitar", form, style, frame)
+    surfaces = _string_instrument(draw, "guitar", form, style, frame)
     neck = _on_neck(form, style, frame, fingering)
     return Held(surfaces, (right, neck), (np.array([-1.0, -0.1, -0.3]), np.array([0.5, -1.0, -0.2])))
 
 
-def _hold_saxophone(physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float) -> Held:
+def _hold_saxophone(
+    physique: Physique, pose: Joints, style: Style, stroke: float, fingering: float, draw: ModuleType
+) -> Held:
     _, up, front = pose.head_axes
     mouth = pose.head + physique.height_m * physique.head * (0.056 * front - 0.034 * up)
     axis = np.array([0.28 + 0.14 * style.tilt, 1.0, 0.12 + 0.12 * style.lift])
@@ -196,11 +217,11 @@ def _hold_saxophone(physique: Physique, pose: Joints, style: Style, stroke: floa
     fingers = 0.008 * stroke
     right = frame.at(-0.03, -0.36 * size + fingers, -0.03)
     left = frame.at(0.03, -0.13 * size - fingers * fingering, -0.03)
-    surfaces = _saxophone(style, frame, size, pose)
+    surfaces = _saxophone(draw, style, frame, size, pose)
     return Held(surfaces, (right, left), (np.array([-0.8, -0.9, -0.4]), np.array([0.8, -0.9, -0.1])))
 
 
-HOLDS: dict[str, Callable[[Physique, Joints, Style, float, float], Held]] = {
+HOLDS: dict[str, Callable[[Physique, Joints, Style, float, float, ModuleType], Held]] = {
     "cello": _hold_cello,
     "doublebass": _hold_doublebass,
     "guitar": _hold_guitar,
@@ -209,7 +230,7 @@ HOLDS: dict[str, Callable[[Physique, Joints, Style, float, float], Held]] = {
 }
 
 
-def _string_instrument(name: str, form: StringForm, style: Style, frame: Frame) -> list[Surface]:
+def _string_instrument(draw: ModuleType, name: str, form: StringForm, style: Style, frame: Frame) -> list[Surface]:
     """Sound box, neck, fingerboard, head, bridge, tailpiece and endpin."""
     size = style.size
     body, depth, neck = form.body_m * size, form.depth_m * size, form.neck_m * size
@@ -219,14 +240,14 @@ def _string_instrument(name: str, form: StringForm, style: Style, frame: Frame) 
     tilt = rise / (1.8 * body)  # the fingerboard climbs towards the bridge
 
     def block(y: float, z: float, half_sizes: tuple[float, float, float], colour: np.ndarray) -> Surface:
-        return box(Frame(frame.at(0.0, y, z), frame.axes), np.array(half_sizes), colour)
+        return draw.box(Frame(frame.at(0.0, y, z), frame.axes), np.array(half_sizes), colour)
 
     outline, arch = form.outline * body, 0.02 * body if form.bow_m else 0.0
     board = form.fingerboard_m * size / 2
     board_z = width * 0.3 + tilt * body * 0.5
     bridge = form.bridge * body
     surfaces = [
-        plate(frame, outline[:, 0], outline[:, 1], depth, arch, wood, dark, form.holes * body),
+        draw.plate(frame, outline[:, 0], outline[:, 1], depth, arch, wood, dark, form.holes * body),
         block(body + neck / 2, -0.012 * size, (width / 2, neck / 2 + 0.02, width * 0.4), dark),
         block(body + neck - board, board_z, (width * 0.55, board, 0.006), BLACK),
         block(bridge, rise / 2, (width * 0.9, 0.005, max(rise / 2, 0.006)), BRIDGE),
@@ -237,20 +258,20 @@ def _string_instrument(name: str, form: StringForm, style: Style, frame: Frame) 
         surfaces += [
             block(bridge * 0.5, rise * 0.5, (width * 0.6, bridge * 0.42, 0.008), BLACK),
             block(middle - 0.15 * head, -0.01, (width * 0.42, head * 0.38, 0.022), dark),
-            ellipsoid(frame.at(0.0, middle + 0.36 * head, -0.01), scroll, dark, frame.axes),
+            draw.ellipsoid(frame.at(0.0, middle + 0.36 * head, -0.01), scroll, dark, frame.axes),
         ]
         for y in (middle - 0.18 * head, middle + 0.05 * head):
             pegs = np.stack([frame.at(-1.4 * width, y, -0.01), frame.at(1.4 * width, y, -0.01)])
-            surfaces.append(tube(pegs, np.full(2, 0.007), BLACK, frame.axes[1], 0.3))
+            surfaces.append(draw.tube(pegs, np.full(2, 0.007), BLACK, frame.axes[1], 0.3))
     else:
         surfaces.append(block(middle, -0.012, (width * 0.65, head / 2, 0.009), dark))
     if form.endpin_m:
         pin = np.stack([frame.at(0.0, 0.0, -depth / 2), frame.at(0.0, -form.endpin_m, -depth / 2)])
-        surfaces.append(tube(pin, np.full(2, 0.007), STEEL, frame.axes[0], 0.3))
+        surfaces.append(draw.tube(pin, np.full(2, 0.007), STEEL, frame.axes[0], 0.3))
     return surfaces
 
 
-def _saxophone(style: Style, frame: Frame, size: float, pose: Joints) -> list[Surface]:
+def _saxophone(draw: ModuleType, style: Style, frame: Frame, size: float, pose: Joints) -> list[Surface]:
     """Mouthpiece, conical tube with bow and bell, keys, guard and the strap around the neck."""
     metal = _tone(METAL_TONES, style.tone)
     path = np.stack([frame.at(0.0, y * size, z * size) for y, z in SAXOPHONE_TUBE[:, :2]])
@@ -259,25 +280,25 @@ def _saxophone(style: Style, frame: Frame, size: float, pose: Joints) -> list[Su
     opening = frame_along(path[-1] - 0.012 * bell, frame.axes[0], bell)
     strap = np.stack([pose.neck + np.array([0.0, -0.02, 0.06]), path[6]])
     surfaces = [
-        tube(path[:3], radii[:3] * 1.1, BLACK, frame.axes[0]),
-        tube(path[2:], radii[2:], metal, frame.axes[0]),
+        draw.tube(path[:3], radii[:3] * 1.1, BLACK, frame.axes[0]),
+        draw.tube(path[2:], radii[2:], metal, frame.axes[0]),
         # The bell's open end is seen into: a dark disc a little inside it.
-        ellipsoid(opening.origin, np.array([0.97, 0.97, 0.05]) * radii[-1], metal * 0.5, opening.axes),
-        tube(strap, np.full(2, 0.008), BLACK, loss=0.3),
+        draw.ellipsoid(opening.origin, np.array([0.97, 0.97, 0.05]) * radii[-1], metal * 0.5, opening.axes),
+        draw.tube(strap, np.full(2, 0.008), BLACK, loss=0.3),
     ]
     for place in np.arange(-0.45, -0.03, 0.045):
         key = frame.at(0.004 * np.sin(90 * place), place * size, 0.028 * size)
-        surfaces.append(ellipsoid(key, np.array([0.016, 0.016, 0.007]) * size, metal * 0.85, frame.axes))
+        surfaces.append(draw.ellipsoid(key, np.array([0.016, 0.016, 0.007]) * size, metal * 0.85, frame.axes))
     for place, z in ((-0.50, 0.165), (-0.40, 0.18)):
         key = frame.at(-0.02, place * size, z * size)
-        surfaces.append(ellipsoid(key, np.array([0.024, 0.024, 0.008]) * size, metal * 0.9, frame.axes))
+        surfaces.append(draw.ellipsoid(key, np.array([0.024, 0.024, 0.008]) * size, metal * 0.9, frame.axes))
     rods = np.stack([frame.at(-0.024, -0.04 * size, 0.012), frame.at(-0.036, -0.44 * size, 0.012)])
-    surfaces.append(tube(rods, np.full(2, 0.006), metal * 0.9, frame.axes[2], 0.2))
+    surfaces.append(draw.tube(rods, np.full(2, 0.006), metal * 0.9, frame.axes[2], 0.2))
     return surfaces
 
 
 def _bow(
-    form: StringForm, contact: np.ndarray, frame: Frame, stroke: float, slope: float
+    draw: ModuleType, form: StringForm, contact: np.ndarray, frame: Frame, stroke: float, slope: float
 ) -> tuple[list[Surface], np.ndarray]:
     """A bow across the strings at `contact` [3], its frog on the right -> (surfaces, the frog's place [3]).
 
@@ -288,8 +309,10 @@ def _bow(
     tip = frog - direction * form.bow_m
     # The stick stands a little off the hair, away from the strings.
     off = 0.022 * frame.axes[2]
-    stick = tube(np.stack([frog + off, tip + 0.6 * off]), np.full(2, 0.006), np.array([0.35, 0.16, 0.08]), off, 0.35)
-    hair = tube(np.stack([frog, tip]), np.full(2, 0.004), np.array([0.85, 0.82, 0.75]), off, 0.6)
+    stick = draw.tube(
+        np.stack([frog + off, tip + 0.6 * off]), np.full(2, 0.006), np.array([0.35, 0.16, 0.08]), off, 0.35
+    )
+    hair = draw.tube(np.stack([frog, tip]), np.full(2, 0.004), np.array([0.85, 0.82, 0.75]), off, 0.6)
     return [stick, hair], frog
 
 

@@ -9,7 +9,7 @@ import soundfile
 
 from dataset.points import ply_bytes
 from demo_data import bodies, voices
-from utils.files import replacing
+from utils.files import remove_leftovers, replacing
 
 INSTRUMENTS = ("cello", "doublebass", "guitar", "saxophone", "violin")
 KINDS = ("recording", "performer", "body")
@@ -27,6 +27,7 @@ class Recipe:
     performers: int
     frames: int
     bodies: int
+    rate_hz: int = voices.SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,23 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def remove_files(output: Path, paths: list[Path]) -> None:
+    """Deletes files below `output`, what killed processes left beside them, and the folders this leaves empty."""
+    for folder in {path.parent for path in paths if path.parent.is_dir()}:
+        remove_leftovers(folder)
+    for path in paths:
+        path.unlink(missing_ok=True)
+    folders = {parent for path in paths for parent in path.relative_to(output).parents if parent.name}
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+        if (output / folder).is_dir() and not any((output / folder).iterdir()):
+            (output / folder).rmdir()
+
+
 def _recording(recipe: Recipe, job: Job, rng: np.random.Generator) -> list[bytes]:
     mp3 = BytesIO()
-    wave = voices.recording(job.instrument, recipe.seconds, rng)
+    wave = voices.recording(job.instrument, recipe.seconds, rng, recipe.rate_hz)
     soundfile.write(
-        mp3, wave, voices.SAMPLE_RATE_HZ, format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_COMPRESSION
+        mp3, wave, recipe.rate_hz, format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_COMPRESSION
     )
     return [mp3.getvalue()]
 

@@ -7,8 +7,8 @@ from scipy.signal import butter, fftconvolve, iirpeak, lfilter, sosfilt
 
 from demo_data.scores import Manner, Note, compose
 
-SAMPLE_RATE_HZ = 11025
-TOP_HZ = 5300.0  # no partial above this, just below the Nyquist frequency
+SAMPLE_RATE_HZ = 11025  # of the published system
+TOP_HZ = 5300.0  # no partial above this at that rate, just below the Nyquist frequency
 RMS_DBFS = -20.0
 NOISE_FLOOR_DBFS = -60.0
 PLUCK_ATTACK_S = 0.004
@@ -86,23 +86,23 @@ class Tone:
     tuning: float
 
 
-def recording(instrument: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """A random recording of the instrument: mono samples [L] at 11025 Hz in -1..1, about -20 dBFS RMS."""
+def recording(instrument: str, seconds: float, rng: np.random.Generator, rate_hz: int = SAMPLE_RATE_HZ) -> np.ndarray:
+    """A random recording of the instrument: mono samples [L] at `rate_hz` in -1..1, about -20 dBFS RMS."""
     timbre = TIMBRES[instrument]
     tone = draw_tone(timbre, rng)
-    length = round(seconds * SAMPLE_RATE_HZ)
+    length = round(seconds * rate_hz)
     dry, envelope = np.zeros(length, np.float32), np.zeros(length, np.float32)
     for note in compose(MANNERS[instrument], seconds, rng):
-        wave, loudness = play(note, tone, rng)
-        start = round(note.onset_s * SAMPLE_RATE_HZ)
+        wave, loudness = play(note, tone, rng, rate_hz)
+        start = round(note.onset_s * rate_hz)
         wave, loudness = wave[: length - start], loudness[: length - start]
         dry[start : start + len(wave)] += wave
         envelope[start : start + len(wave)] += loudness
 
-    band = butter(2, timbre.noise_hz, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
+    band = butter(2, timbre.noise_hz, "bandpass", fs=rate_hz, output="sos")
     noise = sosfilt(band, rng.standard_normal(length))
-    played = _resonate(dry + tone.noise_gain * envelope * noise, timbre, rng)
-    return _master(_room(played, rng), rng)
+    played = _resonate(dry + tone.noise_gain * envelope * noise, timbre, rng, rate_hz)
+    return _master(_room(played, rng, rate_hz), rng)
 
 
 def draw_tone(timbre: Timbre, rng: np.random.Generator) -> Tone:
@@ -123,15 +123,17 @@ def draw_tone(timbre: Timbre, rng: np.random.Generator) -> Tone:
     )
 
 
-def play(note: Note, tone: Tone, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def play(
+    note: Note, tone: Tone, rng: np.random.Generator, rate_hz: int = SAMPLE_RATE_HZ
+) -> tuple[np.ndarray, np.ndarray]:
     """One note without room or resonances -> (wave [L], loudness [L] that its noise follows), float32."""
-    return _plucked(note, tone, rng) if note.plucked else _sustained(note, tone, rng)
+    return (_plucked if note.plucked else _sustained)(note, tone, rng, rate_hz)
 
 
-def _sustained(note: Note, tone: Tone, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _sustained(note: Note, tone: Tone, rng: np.random.Generator, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
     """A bowed or blown note -> (wave [L], envelope [L]), float32."""
-    length = round((note.duration_s + FADE_S) * SAMPLE_RATE_HZ)
-    time = np.arange(length, dtype=np.float32) / SAMPLE_RATE_HZ
+    length = round((note.duration_s + FADE_S) * rate_hz)
+    time = np.arange(length, dtype=np.float32) / rate_hz
     attack_s = min(tone.attack_s * rng.uniform(0.8, 1.3), note.duration_s / 2)
     envelope = np.sin(np.pi / 2 * np.clip(time / attack_s, 0, 1)) ** 2
     envelope *= np.clip((time[-1] - time) / (1.5 * FADE_S), 0, 1)
@@ -145,10 +147,10 @@ def _sustained(note: Note, tone: Tone, rng: np.random.Generator) -> tuple[np.nda
     cents -= tone.scoop_cents * rng.uniform(0, 1) ** 2 * np.exp(-time / 0.05)
     cents += rng.normal(0.0, 3.0)
     base_hz = _pitch_hz(note, tone)
-    phase = 2 * np.pi * np.cumsum(base_hz * 2 ** (cents / 1200), dtype=float) / SAMPLE_RATE_HZ
+    phase = 2 * np.pi * np.cumsum(base_hz * 2 ** (cents / 1200), dtype=float) / rate_hz
     phase = (phase % (2 * np.pi)).astype(np.float32)
 
-    count = min(len(tone.partials), int(TOP_HZ / (base_hz * 2 ** ((depth + 5) / 1200))))
+    count = min(len(tone.partials), int(_top_hz(rate_hz) / (base_hz * 2 ** ((depth + 5) / 1200))))
     soft, bright = np.zeros(length, np.float32), np.zeros(length, np.float32)
     for order in range(1, count + 1):
         partial = np.float32(tone.partials[order - 1]) * np.sin(order * phase + np.float32(1.7 * order**2 % 6.28))
@@ -159,12 +161,12 @@ def _sustained(note: Note, tone: Tone, rng: np.random.Generator) -> tuple[np.nda
     return wave, note.strength * envelope
 
 
-def _plucked(note: Note, tone: Tone, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _plucked(note: Note, tone: Tone, rng: np.random.Generator, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
     """A plucked string -> (wave [L], envelope [L] of the plucking noise), float32."""
     base_hz = _pitch_hz(note, tone)
     ring_s = tone.ring_s * (110.0 / max(base_hz, 80.0)) ** 0.4
     seconds = min(note.duration_s * rng.uniform(1.0, 1.6), ring_s) + FADE_S
-    time = np.arange(round(seconds * SAMPLE_RATE_HZ), dtype=np.float32) / SAMPLE_RATE_HZ
+    time = np.arange(round(seconds * rate_hz), dtype=np.float32) / rate_hz
     order = np.arange(1, len(tone.partials) + 1)
     hz = base_hz * order * np.sqrt(1 + tone.stiffness * order**2)
     amplitudes = (
@@ -173,9 +175,9 @@ def _plucked(note: Note, tone: Tone, rng: np.random.Generator) -> tuple[np.ndarr
     decays = 6.9 / ring_s * (1 + (hz / 900.0) ** 1.2)  # 1/s; 6.9 nepers are 60 dB
     wave = np.zeros(len(time), np.float32)
     for frequency, amplitude, decay in zip(hz, amplitudes, decays, strict=True):
-        if frequency > TOP_HZ:
+        if frequency > _top_hz(rate_hz):
             break
-        alive = time[: max(1, round(min(seconds, 8.0 / decay) * SAMPLE_RATE_HZ))]
+        alive = time[: max(1, round(min(seconds, 8.0 / decay) * rate_hz))]
         angle = np.float32(2 * np.pi * frequency) * alive + np.float32(rng.uniform(-0.3, 0.3))
         wave[: len(alive)] += np.float32(amplitude) * np.exp(np.float32(-decay) * alive) * np.sin(angle)
     gate = np.clip(time / PLUCK_ATTACK_S, 0, 1)
@@ -183,26 +185,30 @@ def _plucked(note: Note, tone: Tone, rng: np.random.Generator) -> tuple[np.ndarr
     return 2.0 * note.strength * gate * wave, 2.0 * note.strength * np.exp(-time / 0.012)
 
 
+def _top_hz(rate_hz: int) -> float:
+    return TOP_HZ * rate_hz / SAMPLE_RATE_HZ
+
+
 def _pitch_hz(note: Note, tone: Tone) -> float:
     return 440.0 * 2 ** ((note.midi - 69) / 12) * tone.tuning
 
 
-def _resonate(wave: np.ndarray, timbre: Timbre, rng: np.random.Generator) -> np.ndarray:
+def _resonate(wave: np.ndarray, timbre: Timbre, rng: np.random.Generator, rate_hz: int) -> np.ndarray:
     """Adds the body's resonances, each moved by a few per cent: wave [L] -> [L]."""
     resonated = wave.copy()
     for hz, quality, gain_db in timbre.resonances:
-        b, a = iirpeak(hz * 2 ** rng.normal(0.0, 0.08), quality, fs=SAMPLE_RATE_HZ)
+        b, a = iirpeak(hz * 2 ** rng.normal(0.0, 0.08), quality, fs=rate_hz)
         resonated += (10 ** ((gain_db + rng.normal(0.0, 1.5)) / 20) - 1) * lfilter(b, a, wave)
     return resonated
 
 
-def _room(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _room(wave: np.ndarray, rng: np.random.Generator, rate_hz: int) -> np.ndarray:
     """Adds the reverberation of a random room, an exponentially decaying noise: wave [L] -> [L]."""
     reverberation_s = rng.uniform(0.25, 0.9)
-    time = np.arange(round(reverberation_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    time = np.arange(round(reverberation_s * rate_hz)) / rate_hz
     tail = rng.standard_normal(len(time)) * np.exp(-6.9 * time / reverberation_s)
-    tail = sosfilt(butter(1, rng.uniform(1500, 3500), fs=SAMPLE_RATE_HZ, output="sos"), tail)
-    tail[: round(rng.uniform(0.005, 0.02) * SAMPLE_RATE_HZ)] = 0.0
+    tail = sosfilt(butter(1, rng.uniform(1500, 3500), fs=rate_hz, output="sos"), tail)
+    tail[: round(rng.uniform(0.005, 0.02) * rate_hz)] = 0.0
     tail *= 10 ** (rng.uniform(-16, -8) / 20) / np.sqrt((tail**2).sum())
     return wave + fftconvolve(wave, tail)[: len(wave)]
 

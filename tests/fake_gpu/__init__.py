@@ -1,4 +1,4 @@
-"""A make-believe GPU for machines that have none: tensors that claim to be on cuda:0 and are computed on the CPU.
+"""A simulated GPU for machines that have none: tensors that claim to be on cuda:0 and are computed on the CPU.
 
     python -m fake_gpu script.py ARGUMENTS...        (with `tests` on the path) a whole program, in one process
     python -m pytest -p fake_gpu.plugin tests/...    tests: those of devices find one named cuda

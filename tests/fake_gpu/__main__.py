@@ -1,4 +1,4 @@
-"""`python -m fake_gpu SCRIPT ARGUMENTS...`: runs a program with a make-believe GPU, then tells what it asked of it."""
+"""`python -m fake_gpu SCRIPT ARGUMENTS...`: runs a program with a simulated GPU, then tells what it asked of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The make-believe GPU itself. Import it before PyTorch, which asks for a device's hooks once and for all."""
+"""The simulated GPU itself. Import it before PyTorch, which asks for a device's hooks once and for all."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ TAKE_NUMBERS = {*INDEXING, "fill_", "masked_fill", "masked_fill_", "_fused_sgd_"
 
 
 class GpuTensor(torch.Tensor):
-    """A tensor on the make-believe GPU; `inner` is the real one, on the CPU."""
+    """A tensor on the simulated GPU; `inner` is the real one, on the CPU."""
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor):
@@ -310,6 +310,7 @@ def stand_ins() -> list[tuple[object, str, object]]:
         **dict.fromkeys(("current_stream", "default_stream"), lambda device=None: Stream()),
         **{"Event": Stream, "Stream": Stream, "get_device_name": lambda device=None: about.name},
         **{"get_device_properties": lambda device=None: about, "get_device_capability": lambda device=None: (9, 0)},
+        "stream": lambda stream: contextlib.nullcontext(),
         **{"get_rng_state": lambda *a: state.clone(), "get_rng_state_all": lambda: [state.clone()]},
     }
     of_accelerators = {
@@ -322,6 +323,7 @@ def stand_ins() -> list[tuple[object, str, object]]:
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         (torch, "tensor", tensor),
         (torch.Tensor, "pin_memory", pinned),
+        (torch.Tensor, "record_stream", lambda tensor, stream: None),
         (torch.Tensor, "is_pinned", is_pinned),
     ]
 

@@ -1,4 +1,4 @@
-"""What a make-believe GPU was asked to do: launches of kernels, waits of the host, arithmetic and memory traffic."""
+"""What a simulated GPU was asked to do: launches of kernels, waits of the host, arithmetic and memory traffic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m pytest -p fake_gpu.plugin`: the tests find a make-believe GPU."""
+"""`python -m pytest -p fake_gpu.plugin`: the tests find a simulated GPU."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 if "fake_gpu.device" not in sys.modules:
-    pytest.skip("needs the make-believe GPU: -p fake_gpu.plugin", allow_module_level=True)
+    pytest.skip("needs the simulated GPU: -p fake_gpu.plugin", allow_module_level=True)
 
 import benchmark
 import numpy as np
@@ -65,6 +65,14 @@ def test_training(options, tree, monkeypatch):
     call(main.main, monkeypatch, *BASE, *options)
 
 
+def test_training_with_compile(tree, monkeypatch):
+    """What surrounds a compiled net. PyTorch does not compile while the simulated GPU listens to its operations, and
+    runs the net as it is: what a GPU's compiler makes of it is not seen here."""
+    monkeypatch.setattr("models.check_compiler", lambda device: None)
+    call(main.main, monkeypatch, *BASE, "--compile", "1")
+    call(main.main, monkeypatch, *BASE, "--compile", "1", "--num_epoch", "2", "--resume", "1")
+
+
 def test_resuming_and_evaluating(tree, monkeypatch):
     call(main.main, monkeypatch, *BASE)
     call(main.main, monkeypatch, *BASE, "--num_epoch", "2", "--resume", "1")
@@ -94,6 +102,24 @@ def test_separating(tree, monkeypatch):
     call(separate.main, monkeypatch, "--mixture", "song.wav", "--run", run, *seen)
 
 
+def test_benchmark_of_separation(monkeypatch):
+    """Speed alone: memory is measured by a command in a process of its own, which `test_separating` runs here."""
+    monkeypatch.setattr("benchmarks.separate.SECONDS", 3)
+    monkeypatch.setattr("benchmarks.separate.measure_memory", lambda *_: {"peak_mib": 1.0})
+    monkeypatch.setattr("benchmarks.separate.measure_onnx", lambda *_: None)  # of the CPU
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "separate", "--pairs", "1", "--device", "cuda"])
+    benchmark.main()
+    assert not LEDGER.mismatches, LEDGER.report()
+
+
+def test_benchmark_of_agreement(tree, monkeypatch):
+    call(main.main, monkeypatch, *BASE)
+    (run,) = (tree / "ckpt").iterdir()
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "agreement", "--run", str(run), "--device", "cuda"])
+    benchmark.main()
+    assert not LEDGER.mismatches, LEDGER.report()
+
+
 def test_benchmark_of_engines(monkeypatch):
     monkeypatch.setattr("benchmarks.sparse.BATCHES", [(2, 200)] * 3)
     monkeypatch.setattr("benchmarks.sparse.GROWTH", [200])
@@ -106,7 +132,16 @@ def test_benchmark_of_engines(monkeypatch):
     assert not LEDGER.mismatches, LEDGER.report()
 
 
-def test_benchmark_of_scores(monkeypatch):
-    monkeypatch.setattr("benchmarks.metrics.WINDOW", 8000)
-    assert measure(mixtures=2, num_sources=2, pairs=1, device="cuda")["difference_db"] < 1e-6
+def test_benchmark_of_bands(monkeypatch):
+    small = ["--arch_sound", "unet5", "--ngf", "2", "--voxel_size", "0.1", "--audLen", "8191"]
+    at_twice_the_rate = [*small, "--audRate", "22050", "--stft_frame", "2046", "--stft_hop", "512", "--audLen", "16383"]
+    monkeypatch.setattr("benchmarks.bands.SETTINGS", {"one": small, "two": [*at_twice_the_rate, "--log_bins", "128"]})
+    monkeypatch.setattr("benchmarks.data.SECONDS", 3.0)
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "bands", "--pairs", "1", "--device", "cuda"])
+    benchmark.main()
+    assert not LEDGER.mismatches, LEDGER.report()
+
+
+def test_benchmark_of_scores():
+    assert measure(mixtures=2, num_sources=2, samples=8192, pairs=1, device="cuda")["difference_db"] < 1e-6
     assert not LEDGER.mismatches, LEDGER.report()

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 
 import pytest
 
 if "fake_gpu.device" not in sys.modules:
-    pytest.skip("needs the make-believe GPU: -p fake_gpu.plugin", allow_module_level=True)
+    pytest.skip("needs the simulated GPU: -p fake_gpu.plugin", allow_module_level=True)
 
 import torch
+import torch.distributed as dist
 from conftest import training_mixtures
-from fake_gpu.device import LEDGER, unwrapped
+from fake_gpu.device import LEDGER, Stream, unwrapped
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from arguments import parse_arguments
 from dataset.collate import collate
 from dataset.index import read_index
 from evaluation import evaluate
-from models import build_separation_net
+from from_options import build_model
 from models.backend import shells
 from models.minkowski_net import SparseResNet18
 from runs.state import RunKeeper, RunState
 from training import Trainer
 from utils import checkpoint
+from utils.host import OnItsWay
+from utils.precision import computing
+from utils.sync_batch_norm import SyncBatchNorm
 
 GPU = torch.device("cuda")
 SIZES = [
@@ -46,24 +52,80 @@ def batches(tree):
 def trainer_of(*arguments):
     options = options_of(*arguments)
     torch.manual_seed(0)
-    trainer = Trainer(build_separation_net(options, device=GPU), options)
+    trainer = Trainer(build_model(options, device=GPU), options)
     trainer.model.train()
     return trainer
 
 
 def an_iteration(trainer, batch):
-    trainer.compute_gradients([batch])[0]
+    loss = OnItsWay(trainer.compute_gradients([batch])[0])
     trainer.step()
+    return loss
 
 
-@pytest.mark.parametrize(("options", "waits"), [((), 2), (("--amp", "bf16"), 2), (("--optimizer", "adam"), 2)])
+@pytest.mark.parametrize(
+    ("options", "waits"),
+    [
+        *[
+            ((), 3),
+            (("--amp", "bf16"), 3),
+            (("--optimizer", "adam"), 3),
+            (("--ema", "0.9"), 3),
+            (("--clip_grad", "1"), 3),
+        ],
+        *[(("--amp", "fp16"), 4), (("--wave_loss", "0.05"), 4)],  # whether a gradient overflowed, the window's overlap
+    ],
+)
 def test_waits_of_a_training_iteration(batches, options, waits):
-    """For the number of voxels: of the clouds, and at all strides. The loss is read when it is there already."""
+    """For the number of voxels, of the clouds and at all strides, and for the loss of the iteration before alone."""
     trainer = trainer_of(*options)
+    loss = an_iteration(trainer, batches[0])
+    LEDGER.clear()
+    an_iteration(trainer, batches[1])
+    loss.value()
+    assert LEDGER.num_waits == waits, LEDGER.report()
+    assert LEDGER.waits["synchronize", "utils/host.py"] <= 1
+
+
+def test_a_batch_is_copied_on_a_stream_of_its_own(batches, monkeypatch):
+    """What is launched afterwards waits for that stream, the host does not."""
+    events = []
+
+    @contextmanager
+    def on_stream(stream):
+        before = len(LEDGER.operations)
+        yield
+        events.append([operation.name for operation in LEDGER.operations[before:]])
+
+    monkeypatch.setattr("torch.cuda.stream", on_stream)
+    monkeypatch.setattr(Stream, "wait_stream", lambda stream, other: events.append("wait"))
+    LEDGER.clear()
+    batch = batches[0].to(GPU)
+    assert events == [["_to_copy"] * 5, "wait"]  # the sources; coordinates and features of those who play or do not
+    assert LEDGER.num_waits == 0, LEDGER.report()
+    assert len(batch.absent) == len(batch.clouds) == 2
+
+
+@pytest.fixture
+def two_processes():
+    """A second process that agrees to everything and adds nothing, by PyTorch's own stand-in."""
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield
+    dist.destroy_process_group()
+
+
+def test_batch_norm_over_two_processes(batches, two_processes, monkeypatch):
+    """Without the exchange of gradients, and with our batch norm of images: PyTorch's has kernels for GPUs alone."""
+    monkeypatch.setattr("training.replicate", lambda model: model)
+    monkeypatch.setattr("torch.nn.SyncBatchNorm", SyncBatchNorm)
+    trainer = trainer_of("--sync_bn", "1")
+    assert any(isinstance(module, SyncBatchNorm) for module in trainer.model.modules())
     an_iteration(trainer, batches[0])
     LEDGER.clear()
     an_iteration(trainer, batches[1])
-    assert LEDGER.num_waits == waits, LEDGER.report()
+    reduced = [operation for operation in LEDGER.operations if operation.name == "allreduce_"]
+    assert len(reduced) > 100, LEDGER.report()
+    assert LEDGER.num_waits == 2, LEDGER.report()
 
 
 # Of floating-point numbers they add up in another order every time.
@@ -82,6 +144,19 @@ def test_a_training_iteration_adds_nothing_with_atomics(batches):
     assert found <= {"scatter_add", "scatter_reduce"} and len(LEDGER.operations) > 1000
 
 
+def test_deterministic_training_launches_no_more(batches):
+    """What it costs is what cuDNN's and cuBLAS's deterministic kernels cost, which no count shows."""
+    counts = []
+    for options in ((), ("--deterministic", "1")):
+        trainer = trainer_of(*options)
+        with computing("train", "auto", deterministic=bool(options)):
+            an_iteration(trainer, batches[0])
+            LEDGER.clear()
+            an_iteration(trainer, batches[1])
+        counts.append((LEDGER.num_waits, LEDGER.num_launches))
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize("sources", [2, 3])
 def test_launches_of_the_vision_net(sources):
     """Forward and backward: as many for three sources as for two."""
@@ -97,7 +172,7 @@ def test_launches_of_the_vision_net(sources):
 
 
 def test_launches_of_the_vision_net_with_triton(monkeypatch):
-    """As above; Triton's interpreter runs the kernels on what the make-believe GPU holds."""
+    """As above; Triton's interpreter runs the kernels on what the simulated GPU holds."""
     pytest.importorskip("triton", reason="Triton is not installed")
     from models import sparse_triton
 
@@ -143,7 +218,7 @@ def test_waits_of_an_evaluation_batch(batches, tmp_path, report, waits, monkeypa
     options = options_of("--num_vis", "6", "--conditioning_report", report)
     monkeypatch.setattr("evaluation.write_separation", lambda folder, one: None)
     monkeypatch.setattr("evaluation.class_means", lambda model, options: {"cello": torch.zeros(4)})
-    model = build_separation_net(options, device=GPU)
+    model = build_model(options, device=GPU)
     counts = []
     for loader in (Batches(batches[:1]), Batches(batches[:1]), Batches(batches)):  # the first fills what is kept
         LEDGER.clear()

@@ -1,4 +1,4 @@
-"""What an evaluation left in a run's folder -> what a page shows of it."""
+"""What an evaluation left in a run's folder -> what a page shows."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class Mixture:
 
     @property
     def made_of(self) -> tuple[str, ...]:
-        """What was mixed: it is the same mixture in two evaluations where this is the same."""
+        """What was mixed. Mixtures of two evaluations are the same where this is the same."""
         parts = ("audio", "window_start", "frames_path", "frames")
         return tuple(self.row[f"{part}_{n}"] for n in self.sources for part in parts)
 
     def score(self, name: str) -> float | None:
-        """None if the mixture could not be scored, or was before there was such a score."""
+        """None if the mixture could not be scored, or was evaluated before this score existed."""
         value = self.row.get(name, "")
         return float(value) if value else None
 
     def check(self) -> None:
-        """Raises KeyError or ValueError if a column that a page shows is missing or no number."""
+        """Raises KeyError or ValueError if a column that a page shows is missing or not a number."""
         if None in self.row.values():
             raise ValueError("a row is cut short")
         if not 1 <= int(self.row["num_sources"]) <= MOST_SOURCES:
@@ -105,7 +105,7 @@ def read_evaluation(run: Path) -> Evaluation:
     """
     check_run_folder(run)
     if not is_there(run / "metrics.json"):
-        raise InputError(f"{run}: holds no metrics.json of an evaluation; scripts/test.sh evaluates a run")
+        raise InputError(f"{run}: holds no metrics.json of an evaluation; main.py --mode eval evaluates a run")
     if (run / INCOMPLETE).exists():
         raise InputError(f"{run}: an evaluation ended before all its results were written; evaluate the run again")
     summary, table = read_json(run / "metrics.json"), run / "metrics.csv"
@@ -129,18 +129,20 @@ def read_evaluation(run: Path) -> Evaluation:
 
 
 def _refuse_links(folder: Path) -> None:
-    """Raises InputError if a mixture's folder, or a file in it, is a link out of its run: pages are given away."""
+    """Raises InputError if a mixture's folder, or a file in it, is a link out of its run, because pages are given to
+    others.
+    """
     run = real_path(folder.parent.parent)
     for path in (folder, *folder.iterdir()):
         if not real_path(path).is_relative_to(run):
-            raise InputError(f"{path}: leads out of {run}; a page takes none but the run's own files")
+            raise InputError(f"{path}: is outside {run}; a page may use only the run's own files")
 
 
 def write_media(page: Path, mixture: Mixture, estimates: dict[str, Path], summary: dict) -> dict:
     """Puts the sounds, pictures and clouds of a mixture into a page's folder and describes them for `page.js`.
 
     Args:
-        estimates: name of a run, empty where there is but one, -> the mixture's folder below its `visualization/`.
+        estimates: name of a run, empty if there is only one run, -> the mixture's folder below its `visualization/`.
         summary: of the evaluation.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Recordings to separate, from files to files."""

@@ -1,0 +1,75 @@
+"""The model card of an exported model: what it does, what it was scored on, and what its owner has to fill in."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from utils.metrics import METRICS
+
+FILL_IN = "*to be filled in*"
+
+
+def model_card(settings: dict, scores: dict | None) -> str:
+    """Markdown, with the metadata that model hubs read at its head.
+
+    Args:
+        settings: option -> value, those that a separation needs.
+        scores: the run's `metrics.json`; None if it was not evaluated.
+    """
+    lines = [
+        *("---", "license: other", "license_name: to-be-filled-in", "pipeline_tag: audio-to-audio"),
+        *("tags: [audio, source-separation, point-cloud]", "---", ""),
+        *("# Music source separation conditioned on 3D point clouds", ""),
+        f"Separates a mixture of instruments into stems. {_condition(settings)}",
+        *("", "## Use", ""),
+        *("    from separation import Separator", '    separator = Separator.from_pretrained("<this folder>")', ""),
+        *("or `python scripts/separate.py --run <this folder> ...`.", "", "## Settings", ""),
+        *("| Setting | Value |", "| --- | --- |"),
+        *(f"| `{name}` | {_shown(value)} |" for name, value in settings.items()),
+        *("", "## Scores", "", *_score_lines(scores)),
+        *("", "## Data, instruments, licence", ""),
+        f"- Instruments: {_instruments(settings, scores)}",
+        f"- Training data: {FILL_IN}",
+        f"- Licence of these weights: {FILL_IN}",
+        f"- Limits and intended use: {FILL_IN}",
+        *("", "The method is that of F. Lluís, V. Chatziioannou, A. Hofmann, arXiv:2102.02028.", ""),
+    ]
+    return "\n".join(lines)
+
+
+def _condition(settings: dict) -> str:
+    if settings["arch_vision"] == "label":
+        return "The name of an instrument says which one to listen for."
+    seen = "coloured point cloud" if settings["rgbs_feature"] else "point cloud (metres, Y up)"
+    return f"A {seen} of each musician says which instrument to listen for."
+
+
+def _score_lines(scores: dict | None) -> list[str]:
+    if scores is None:
+        return [f"Not evaluated. {FILL_IN}"]
+    listed = PurePath(str(scores.get("eval_list") or scores.get("list_val", ""))).name
+    heads, values, mixture = [], [], []
+    for name, metric in METRICS.items():
+        if isinstance(scores.get(name), int | float):
+            heads.append(metric.label + (f" ({metric.unit})" if metric.unit else ""))
+            values.append(f"{scores[name]:.2f}")
+            before = scores.get(f"{name}_mixture")
+            mixture.append(f"{before:.2f}" if isinstance(before, int | float) else "")
+    return [
+        f"Means of {scores.get('n_scored')} mixtures of {scores.get('num_mix')} sources, made from the list `{listed}` "
+        f"with seed {scores.get('seed')}.",
+        "",
+        f"| | {' | '.join(heads)} |",
+        f"| --- | {' | '.join('---' for _ in heads)} |",
+        f"| mixture | {' | '.join(mixture)} |",
+        f"| separated | {' | '.join(values)} |",
+    ]
+
+
+def _instruments(settings: dict, scores: dict | None) -> str:
+    names = settings["instruments"] or sorted((scores or {}).get("per_instrument", {}))
+    return ", ".join(names) or FILL_IN
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else f"{value}"
