@@ -23,7 +23,8 @@ SETTINGS = {  # of OpenMP, by name: environment variables
     "do not spin": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
-TURNS, BESIDE_S = 4, 3.0  # iterations alone, seconds beside another process: of each setting in a round
+TURNS, ALONE_S, BESIDE_S = 4, 2.0, 3.0  # iterations and seconds alone, seconds beside another process: in a round
+ROUNDS_OF_PROCESSES = 3  # then new ones start: some are faster than others for as long as they live
 START_S = 3.0  # a process works so long while another starts
 
 
@@ -58,18 +59,26 @@ def measure(work: str, rounds: int) -> tuple[dict[str, list[float]], dict[str, l
     """Median seconds of an iteration in each round, by setting: alone, and beside a second process of the setting."""
     alone = {name: [] for name in SETTINGS}
     beside = {name: [] for name in SETTINGS}
-    with ExitStack() as stack:
-        pairs = {name: start_pair(work, SETTINGS[name], stack) for name in SETTINGS}
-        for turn in range(rounds):
-            order = random.Random(turn).sample(list(SETTINGS), len(SETTINGS))
-            for name in order:
-                pairs[name][0].begin(iterations=TURNS)
-                alone[name].append(pairs[name][0].median_s())
-            for name in order:
-                for worker in pairs[name]:
-                    worker.begin(seconds=BESIDE_S)
-                beside[name].append(statistics.mean(worker.median_s() for worker in pairs[name]))
+    for first in range(0, rounds, ROUNDS_OF_PROCESSES):
+        with ExitStack() as stack:
+            pairs = {name: start_pair(work, SETTINGS[name], stack) for name in SETTINGS}
+            for turn in range(first, min(first + ROUNDS_OF_PROCESSES, rounds)):
+                take_turns(pairs, turn, alone, beside)
     return alone, beside
+
+
+def take_turns(
+    pairs: dict[str, list[Worker]], turn: int, alone: dict[str, list[float]], beside: dict[str, list[float]]
+) -> None:
+    """Adds a round to both measures, in an order of its own."""
+    order = random.Random(turn).sample(list(pairs), len(pairs))
+    for name in order:
+        pairs[name][0].begin(iterations=TURNS, seconds=ALONE_S)
+        alone[name].append(pairs[name][0].median_s())
+    for name in order:
+        for worker in pairs[name]:
+            worker.begin(seconds=BESIDE_S)
+        beside[name].append(statistics.mean(worker.median_s() for worker in pairs[name]))
 
 
 def start_pair(work: str, variables: dict[str, str] | None, stack: ExitStack) -> list[Worker]:
