@@ -117,7 +117,7 @@ def separate_and_score(
             table.add({"index": index, **describe(draws, window_of(options))}, scores[b])
             if index < max(options.num_vis, num_logged):
                 name = folder_name(index, draws)
-                views = views or to_host(views_of(model, batch, result, estimates))
+                views = views or to_host(views_of(model, batch, result, estimates, options.masks))
                 one = show(batch, views, b, options.audRate)
                 if index < options.num_vis and is_main():
                     write_separation(visuals / name, one)
@@ -192,7 +192,7 @@ def class_means(model: SeparationNet, options: argparse.Namespace) -> dict[str, 
 
 
 def views_of(
-    model: SeparationNet, batch: Batch, result: Separation, estimates: torch.Tensor
+    model: SeparationNet, batch: Batch, result: Separation, estimates: torch.Tensor, rule: str
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """What there is to hear and see of a batch; estimates `[N, B, L']`.
 
@@ -200,9 +200,7 @@ def views_of(
         waveforms: mixture `[B, L']`, sources and estimates `[N, B, L']`. pictures: magnitude and weight `[B, F', T]`,
         targets and masks `[N, B, F', T]`.
     """
-    masks = result.masks[:, :, 0]
-    if model.binary_mask:
-        masks = (masks > model.mask_thres).to(masks.dtype)
+    masks = model.ruled(result.masks[:, :, 0], rule)
     length = estimates.shape[-1]
     sounds = [batch.mixture[:, :length], batch.sources[:, :, :length], estimates]
     return sounds, [result.magnitude[:, 0], result.weight[:, 0], result.targets[:, :, 0], masks]

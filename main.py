@@ -128,7 +128,10 @@ def find_run(options: argparse.Namespace) -> Path:
     ckpt = Path(options.ckpt)
     if options.mode == "eval":
         return run_to_evaluate(ckpt, options.id, has_weights=all(weights_of(options).values()))
-    return run_to_train(ckpt, run_name(options), has_id=bool(options.id), resume=bool(options.resume))
+    may_grow = options.schedule != "cosine"  # whose rates have fallen to zero
+    return run_to_train(
+        ckpt, run_name(options), has_id=bool(options.id), resume=bool(options.resume), may_grow=may_grow
+    )
 
 
 @dataclass
@@ -224,7 +227,8 @@ def resume(
         write_page(run)
     state = RunState(**last["state"])
     if state.epoch > options.num_epoch:
-        say(f"{run}: finished, epoch {state.epoch - 1} of {options.num_epoch}; a higher --num_epoch resumes it")
+        more = "" if options.schedule == "cosine" else "; a higher --num_epoch resumes it"
+        say(f"{run}: finished, epoch {state.epoch - 1} of {options.num_epoch}{more}")
         return None
     training = build(options, run, device, state, stop, is_new=False)
     training.keeper.restore(last)

@@ -27,7 +27,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError(f"--instruments {names}: they are for --arch_vision label; clouds need no names")
     if options.compile and options.grad_checkpoint:
         raise InputError("--compile 1 and --grad_checkpoint 1 do not go together: what is recomputed is not compiled")
-    if options.deterministic and options.wave_loss:
+    if options.mode == "train" and options.deterministic and options.wave_loss:
         raise InputError("--deterministic 1 does not go with --wave_loss: a GPU adds up its gradient in any order")
     if options.amp == "fp16" and options.device == "mps":
         raise InputError("--amp fp16 is for cuda and cpu; on mps use --amp bf16 or no")
@@ -57,6 +57,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--lr_steps are of --schedule step; with cosine leave them out")
     if options.init and (options.weights_sound or options.weights_vision or options.weights_synthesizer):
         raise InputError("--init has weights for all nets: leave --weights_sound, ... out")
+    if "sound" in options.freeze and not (options.init or options.weights_sound):
+        raise InputError("--freeze sound: random weights would stay; give it weights by --init or --weights_sound")
     if options.resume and options.overwrite:
         raise InputError("--resume 1 resumes a run, --overwrite 1 starts it over: choose one")
     if options.mode == "eval" and options.arch_vision == "label" and not options.instruments:

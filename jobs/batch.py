@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from dataset.audio import open_recording
 from jobs.lists import Job
@@ -12,18 +13,23 @@ from jobs.players import CaptureSettings, Players, read_players
 from jobs.recordings import OutputSettings, outputs_of, separate_recording
 from separation.separator import Separator
 from utils.errors import InputError, user_error
+from utils.files import real_path, words_of
 from utils.progress import Bar, complain
 
 
 @dataclass
 class Tally:
-    """How many recordings were separated, were there already, and failed; seconds of those separated, and of work."""
+    """How many recordings were separated, were there already, and failed; seconds of those separated, and of work.
+
+    taken: what is at places where nothing may be written any more: recordings, and stems of other recordings.
+    """
 
     separated: int = 0
     kept: int = 0
     failed: int = 0
     sound_s: float = 0.0
     taken_s: float = 0.0
+    taken: dict[Path, str] = field(default_factory=dict)
 
 
 def separate_batch(
@@ -37,9 +43,12 @@ def separate_batch(
 
     Args:
         jobs: from `jobs.lists.batch_of`; an InputError in place of a job counts as a failure.
-        resume: recordings whose stems are all on disk are left as they are.
+        resume: recordings whose files are all on disk are left as they are; those of which some are there, as a batch
+            that was stopped leaves them, are separated again.
     """
     tally = Tally()
+    mixtures = [job.mixture for job in jobs if isinstance(job, Job)]
+    tally.taken |= {real_path(mixture): f"the recording {mixture}" for mixture in mixtures}
     waiting = []
     for job in jobs:
         try:
@@ -75,9 +84,17 @@ def _separate(
     bar: Bar,
     tally: Tally,
 ) -> None:
-    if resume and outputs_of(job, players, outputs).are_there():
-        tally.kept += 1
-        return
+    files = outputs_of(job, players, outputs)
+    places = list(map(real_path, files.all))
+    for place in places:
+        if place in tally.taken:
+            raise InputError(f"its {place.name} would be where {tally.taken[place]} is; choose another output or name")
+    tally.taken |= dict.fromkeys(places, f"that of {job.mixture}")
+    if resume:
+        if files.are_there():
+            tally.kept += 1
+            return
+        outputs = replace(outputs, overwrite=True)
     start = time.monotonic()
     with open_recording(str(job.mixture)) as recording:
         separate_recording(separator, recording, job, players, outputs, bar)
@@ -87,10 +104,10 @@ def _separate(
 
 
 def _fail(tally: Tally, job: Job | InputError, error: InputError | OSError) -> None:
-    """Reports an error that a user can correct; raises any other."""
-    told = user_error(error) if isinstance(error, OSError) else error
-    if told is None:
-        raise error
+    """Reports why a recording was not separated."""
+    told = error
+    if isinstance(error, OSError):
+        told = user_error(error) or InputError(f"{error.filename or job.mixture}: {words_of(error)}")
     tally.failed += 1
-    where = "" if isinstance(job, InputError) or str(job.mixture) in str(told) else f"{job.mixture}: "
+    where = "" if isinstance(job, InputError) or str(told).startswith(f"{job.mixture}: ") else f"{job.mixture}: "
     complain(f"error: {where}{told}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.files import open_text, words_of
+from utils.files import open_text, real_path, words_of
 
 SEEN = ("points", "scene", "labels")  # columns that say who plays; a recording has one of them
 COLUMNS = ("mixture", *SEEN, "names", "output")  # columns of a list
@@ -39,41 +39,40 @@ class Job:
         return self.points, self.scene, self.labels
 
 
-def batch_of(path: Path, common: Job, may_share: bool = False) -> list[Job | InputError]:
+def batch_of(path: Path, common: Job) -> list[Job | InputError]:
     """The jobs of a list or of a folder of recordings; a wrong row gives its error instead.
 
     Args:
         path: a CSV file with a title line of COLUMNS, or a folder, which is searched for recordings at any depth.
         common: what a row does not say. Its `output` is the folder in which each recording gets one of its name.
-        may_share: whether recordings may share a folder, because their names are part of those of their stems.
 
     Raises:
-        InputError: the list cannot be read or has other columns, or there is nothing in it.
+        InputError: the list cannot be read or has other columns, or there is nothing in it; the output would be among
+            the recordings of a folder.
     """
-    found = _of_folder(path, common) if path.is_dir() else _of_list(path, common)
-    jobs: list[Job | InputError] = []
-    taken: dict[tuple[Path, str], Path] = {}
-    for job in found:
-        if isinstance(job, Job):
-            place = job.output.resolve(), job.mixture.stem if may_share and not job.scene else ""
-            if place in taken and taken[place] != job.mixture:
-                told = f"its stems would be where those of {taken[place]} are"
-                job = InputError(f"{job.mixture}: {told}: {job.output}")
-            else:
-                taken[place] = job.mixture
-        jobs.append(job)
+    jobs = list(_of_folder(path, common) if path.is_dir() else _of_list(path, common))
     if not jobs:
         raise InputError(f"{path}: no recordings in it")
     return jobs
 
 
-def _of_folder(folder: Path, common: Job) -> Iterator[Job | InputError]:
-    """Every file of the folder, hidden ones left out; folders within it are kept in the output."""
+def _of_folder(folder: Path, common: Job) -> Iterator[Job]:
+    """Every file of the folder; folders within it are kept in the output.
+
+    Hidden files are left out, and those who play, and what lies in the output.
+    """
     if not any(common.seen):
         raise InputError(f"--batch {folder}: a folder of recordings needs --points, --scene or --labels")
+    place, output = real_path(folder), real_path(common.output)
+    if output == place:
+        raise InputError(f"--output {common.output}: the folder of the recordings itself; choose another one")
+    captures = [real_path(Path(name)) for name in (*common.points, common.scene) if name]
     for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in inner.parts):
+        inner, real = path.relative_to(folder), real_path(path)
+        is_hidden = any(part.startswith(".") for part in inner.parts)
+        if is_hidden or (output.is_relative_to(place) and real.is_relative_to(output)):
+            continue
+        if path.is_file() and not any(real.is_relative_to(capture) for capture in captures):
             yield replace(common, mixture=path, output=common.output / inner.with_suffix(""))
 
 
@@ -103,6 +102,9 @@ def _of_row(cells: dict[str, str], common: Job) -> Job:
     """The job of a row: column -> cell."""
     if not cells["mixture"]:
         raise InputError("no mixture")
+    for column, cell in cells.items():
+        if "\0" in cell:
+            raise InputError(f"{column} holds a zero byte")
     told = [name for name in SEEN if cells.get(name)]
     if len(told) > 1:
         raise InputError(f"{' and '.join(told)} are given; expected one of them")

@@ -35,8 +35,6 @@ def choose_names(job: Job, count: int) -> list[str]:
     taken = (RESIDUAL, SCENE_SOUND) if job.scene else (RESIDUAL,)
     for name in names:
         _check_file_name("--names", name)
-        if found := UNWRITABLE.search(name):
-            raise InputError(f"--names: {name!r} holds {found[0]!r}, which cannot be printed; give it another name")
         if name.lower() in taken or [other.lower() for other in names].count(name.lower()) > 1:
             raise InputError(f"--names: {name} would be the name of two stems; give each source its own")
     return names
@@ -88,3 +86,5 @@ def stem_files(job: Job, names: list[str], template: str, suffix: str) -> list[P
 def _check_file_name(option: str, name: str) -> None:
     if not name or name != Path(name).name or "\\" in name or name.startswith("."):
         raise InputError(f"{option}: {name!r} cannot be the name of a file")
+    if found := UNWRITABLE.search(name):
+        raise InputError(f"{option}: {name!r} holds {found[0]!r}, which cannot be printed; give it another name")

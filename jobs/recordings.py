@@ -51,11 +51,12 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of a job: of each stem by its source's name, of what remains if that is wanted, and of a scene."""
+    """The files of a job: of each stem by its source's name, of what remains and the page if wanted, and of a scene."""
 
     stems: dict[str, Path]
     residual: dict[str, Path]
     scene: list[Path]
+    page: list[Path]
 
     @property
     def sounds(self) -> dict[str, Path]:
@@ -63,7 +64,7 @@ class Outputs:
 
     @property
     def all(self) -> list[Path]:
-        return [*self.sounds.values(), *self.scene]
+        return [*self.sounds.values(), *self.scene, *self.page]
 
     def are_there(self) -> bool:
         """Whether all are on disk; none of the sounds appears there before all are complete."""
@@ -75,9 +76,9 @@ def outputs_of(job: Job, players: Players, settings: OutputSettings) -> Outputs:
     names = choose_names(job, len(players.seen))
     files = stem_files(job, [*names, RESIDUAL], settings.template, settings.encoding.format)
     residual = {RESIDUAL: files[-1]} if settings.residual else {}
-    return Outputs(
-        dict(zip(names, files, strict=False)), residual, scene_files(job.output, names) if players.scene else []
-    )
+    scene = scene_files(job.output, names) if players.scene else []
+    page = [job.output / "report" / "index.html"] if settings.report else []
+    return Outputs(dict(zip(names, files, strict=False)), residual, scene, page)
 
 
 def separate_recording(

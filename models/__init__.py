@@ -19,7 +19,7 @@ from models.label_net import LabelNet
 from models.minkowski_net import SparseResNet18
 from models.separation_net import SeparationNet
 from models.synthesizer_net import Bias, InnerProduct
-from utils.checkpoint import check_fit, fill, load
+from utils.checkpoint import check_finite, check_fit, fill, load
 from utils.errors import InputError
 from utils.shared_weights import ENDING, load_net
 
@@ -172,7 +172,7 @@ def start_from_classifier(vision: SparseResNet18, path: str | Path) -> None:
     """Fills the vision net's trunk from a pretrained classifier: a file that holds `state_dict`.
 
     Raises:
-        InputError: the file is unreadable, or holds another architecture.
+        InputError: the file is unreadable, or holds another architecture or numbers that are not finite.
     """
     classifier = load(path).get("state_dict")
     if not isinstance(classifier, dict):
@@ -181,3 +181,4 @@ def start_from_classifier(vision: SparseResNet18, path: str | Path) -> None:
         vision.load_trunk(classifier)
     except RuntimeError as error:
         raise InputError(f"{path}: not a sparse ResNet18 ({str(error).splitlines()[-1].strip()})") from error
+    check_finite(vision.features.state_dict(), path)

@@ -197,10 +197,14 @@ class SeparationNet(nn.Module):
         rule: of `models.mask_rules`; `auto` cuts binary masks at `mask_thres` and keeps ratio masks, as published.
         padding: of the outermost frames and bins, which the logarithmic axis covers by half (see `unwarp`).
         """
-        if rule == "auto":
-            rule = "binary" if self.binary_mask else "soft"
         linear = masks.flatten(0, 1)  # [N * B, 1, F', T]
         if self.log_freq:
             linear = unwarp(linear, num_bins, padding)  # [N * B, 1, F, T]
         linear = linear.squeeze(1).unflatten(0, masks.shape[:2])
-        return MASK_RULES[rule](linear, self.mask_thres)
+        return self.ruled(linear, rule)
+
+    def ruled(self, masks: Tensor, rule: str = "auto") -> Tensor:
+        """Masks `[N, ...]` as the `rule` has them, see `linear_masks`."""
+        if rule == "auto":
+            rule = "binary" if self.binary_mask else "soft"
+        return MASK_RULES[rule](masks, self.mask_thres)

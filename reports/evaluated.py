@@ -10,11 +10,11 @@ from pathlib import Path
 from dataset.points import read_cloud
 from reports.media import ticks_of_spectrogram, write_cloud_script, write_mp3
 from reports.page import MINUS
-from reports.summary import MOST_DB, check_summary
 from runs.results import INCOMPLETE
+from runs.summary import MOST_DB, read_summary
 from utils.cells import names_of
 from utils.errors import InputError
-from utils.files import check_run_folder, is_there, open_text, read_json, real_path, words_of
+from utils.files import check_run_folder, is_there, open_text, real_path, words_of
 from utils.metrics import COLUMNS
 
 MOST_SOURCES = 1000
@@ -108,13 +108,7 @@ def read_evaluation(run: Path) -> Evaluation:
         raise InputError(f"{run}: holds no metrics.json of an evaluation; main.py --mode eval evaluates a run")
     if (run / INCOMPLETE).exists():
         raise InputError(f"{run}: an evaluation ended before all its results were written; evaluate the run again")
-    summary, table = read_json(run / "metrics.json"), run / "metrics.csv"
-    try:
-        check_summary(summary)
-    except ValueError as error:
-        raise InputError(
-            f"{run / 'metrics.json'}: not the scores of an evaluation ({error}); evaluate the run again"
-        ) from error
+    summary, table = read_summary(run), run / "metrics.csv"
     folders = {int(path.name[:4]): path for path in (run / "visualization").glob("[0-9][0-9][0-9][0-9]_*")}
     try:
         with open_text(table) as file:

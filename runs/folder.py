@@ -8,7 +8,7 @@ from pathlib import Path
 from arguments import SEPARATION_OPTIONS, build_parser, check_options, run_called, stored_options
 from runs.results import is_empty
 from utils.errors import InputError
-from utils.files import check_run_folder, fault_of_folder, is_there, real_path
+from utils.files import check_run_folder, fault_of_folder, is_there, read_json, real_path
 from utils.options import check_unchanged, checked_values
 from utils.progress import say
 from utils.shared_weights import ENDING
@@ -20,6 +20,7 @@ PUBLISHED_OPTIONS = {
 }
 NETS = ("sound", "vision", "synthesizer")
 WEIGHTS = f"model{ENDING}"  # weights of all nets of an exported model
+FORMAT = 1  # of an exported model's config.json
 
 # What may differ when a run is resumed: where and how it is computed, shown and saved, but not its result.
 MAY_CHANGE = {
@@ -44,6 +45,8 @@ def run_options(run: Path) -> argparse.Namespace:
     if fault := fault_of_folder(run):
         raise InputError(f"{run}: {fault}; expected one with sound_best.pth, vision_best.pth, ... of a run")
     options, config = build_parser().parse_args([]), run / "config.json"
+    if is_there(run / WEIGHTS):
+        _check_model(config)
     vars(options).update(stored_options(config, SEPARATION_OPTIONS) if is_there(config) else PUBLISHED_OPTIONS)
     try:
         check_options(options)
@@ -51,6 +54,22 @@ def run_options(run: Path) -> argparse.Namespace:
         raise InputError(f"{config}: {error}") from error
     vars(options).update({f"weights_{net}": path for net, path in best_weights(run).items()})
     return options
+
+
+def options_of_mixtures(run: Path) -> dict:
+    """Those of a run's options that decide on which mixtures it is evaluated in training; raises InputError if its
+    `config.json` is damaged.
+    """
+    return stored_options(run / "config.json", ["list_val", "eval_list", "seed", "num_mix"])
+
+
+def _check_model(config: Path) -> None:
+    """Raises InputError if an exported model has no `config.json`, or one that a later version wrote."""
+    if not is_there(config):
+        raise InputError(f"{config}: missing; an exported model has its settings there")
+    found = read_json(config).get("format", FORMAT)
+    if found != FORMAT:
+        raise InputError(f"{config}: of format {found!r:.20}, which this version does not know; it reads {FORMAT}")
 
 
 def best_weights(run: Path) -> dict[str, str]:
@@ -129,18 +148,20 @@ def _some(names: list[str], most: int = 5) -> str:
     return f"; there are: {', '.join(names[:most])}" + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def run_to_train(ckpt: Path, name: str, *, has_id: bool, resume: bool) -> Path:
+def run_to_train(ckpt: Path, name: str, *, has_id: bool, resume: bool, may_grow: bool = True) -> Path:
     """The folder of the run `name` below `ckpt`; to resume, that of the same run with fewer epochs if it does not
     exist.
 
     Args:
         has_id: whether the name begins with an id.
+        may_grow: whether a run may be trained for more epochs than it was begun with.
     """
     run = ckpt / name
     if not resume or not is_empty(run):
         return run
     earlier = run if has_id else run.with_name(run.name[1:])  # what a run without an id was called before
-    return next((path for path in (earlier, _shorter(run), _shorter(earlier)) if path and not is_empty(path)), run)
+    shorter = (_shorter(run), _shorter(earlier)) if may_grow else ()
+    return next((path for path in (earlier, *shorter) if path and not is_empty(path)), run)
 
 
 def _shorter(run: Path) -> Path | None:

@@ -34,7 +34,8 @@ if $python -c 'import open3d' 2>/dev/null; then
     # shellcheck disable=SC2046
     $python scripts/separate.py --mixture "$scene/mixture.wav" --scene "$scene/scene.ply" --run "ckpt/$run" \
         --names $(cat "$scene/names.txt") --output "$scene/out" --residual --report --overwrite 1
-    $python scripts/score_stems.py --stems "$scene/out" --truth "$scene/stems" --mixture "$scene/mixture.wav"
+    $python scripts/score_stems.py --stems "$scene/out" --truth "$scene/stems" --mixture "$scene/mixture.wav" \
+        --audRate 11025 # that of the model
     if $python -c 'import slab' 2>/dev/null; then
         $python scripts/score_scene.py "$scene/out" --truth "$scene/stems" --mixture "$scene/mixture.wav"
     fi

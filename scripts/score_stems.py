@@ -2,8 +2,8 @@
 
     python scripts/score_stems.py --stems out --truth data/demo/scene/stems --mixture data/demo/scene/mixture.wav
 
-Every WAV file of --truth is a source; the file of the same name in --stems is its estimate. Channels are averaged, and
-all are brought to --audRate.
+Every WAV or FLAC file of --truth is a source; the file of the same name in --stems is its estimate. Channels are
+averaged, and all are brought to the rate of the mixture, or to --audRate.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ import argparse
 import numpy as np
 import torch
 
-from dataset.audio import read_window, recording_length
+from dataset.audio import read_window, recording_length, recording_rate
 from utils.errors import InputError, run_command
 from utils.files import fault_of_folder
 from utils.metrics import METRICS, Scores, score, units
 from utils.options import ArgumentParser, whole
 
+SUFFIXES = (".wav", ".flac")
 LABELS = {
     column: metric.label if column == metric.name else f"{metric.label} before"
     for metric in METRICS.values()
@@ -39,13 +40,14 @@ def main() -> None:
     options = parse_arguments()
     for folder in (options.stems, options.truth):
         if fault := fault_of_folder(folder):
-            raise InputError(f"{folder}: {fault}; expected one with WAV files")
-    truths = sorted(options.truth.glob("*.wav"))
+            raise InputError(f"{folder}: {fault}; expected one with WAV or FLAC files")
+    truths = sorted(path for path in options.truth.iterdir() if path.suffix.lower() in SUFFIXES)
     if not truths:
-        raise InputError(f"{options.truth}: holds no WAV file of a source")
-    sources = read_waves(truths, options.audRate)
-    estimates = read_waves([options.stems / path.name for path in truths], options.audRate)
-    (mixture,) = read_waves([options.mixture], options.audRate)
+        raise InputError(f"{options.truth}: holds no WAV or FLAC file of a source")
+    rate_hz = options.audRate or recording_rate(str(options.mixture))
+    sources = read_waves(truths, rate_hz)
+    estimates = read_waves([estimate_of(path, options.stems) for path in truths], rate_hz)
+    (mixture,) = read_waves([options.mixture], rate_hz)
     if not sources.shape == estimates.shape or mixture.shape != sources.shape[1:]:
         raise InputError(f"{options.stems}: stems of another length than the sources in {options.truth}")
     (scores,) = score(sources[:, None], estimates[:, None], mixture[None])  # [N, 1, L], [N, 1, L], [1, L]
@@ -53,6 +55,12 @@ def main() -> None:
         print(f"{options.stems}: a stem or a source is silent: there is no score")
         return
     print(format_scores([path.stem for path in truths], scores))
+
+
+def estimate_of(truth: Path, stems: Path) -> Path:
+    """The stem of the same name as a source, in either form."""
+    found = [path for suffix in (truth.suffix, *SUFFIXES) if (path := stems / f"{truth.stem}{suffix}").exists()]
+    return found[0] if found else stems / truth.name
 
 
 def read_waves(paths: list[Path], rate_hz: int) -> torch.Tensor:
@@ -80,7 +88,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--stems", type=Path, required=True, help="folder of the estimates")
     add("--truth", type=Path, required=True, help="folder of the true sources")
     add("--mixture", type=Path, required=True, help="the recording they were separated from")
-    add("--audRate", type=whole(1), default=11025, help="rate in Hz to compare at (default: 11025)")
+    add("--audRate", type=whole(1), help="rate in Hz to compare at (default: the mixture's)")
     return parser.parse_args()
 
 

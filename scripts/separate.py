@@ -23,12 +23,12 @@ import argparse
 
 from arguments import run_called
 from dataset.audio import open_recording
-from dataset.captures import UNITS_M, UP_AXES
 from dataset.text_clouds import check_columns
 from jobs.batch import separate_batch
 from jobs.lists import COLUMNS, Job, batch_of
 from jobs.names import RESIDUAL, check_template
-from jobs.players import PLACES, CaptureSettings, read_players
+from jobs.options import add_cloud_options, with_axis
+from jobs.players import CaptureSettings, read_players
 from jobs.recordings import OutputSettings, separate_recording
 from models.mask_rules import MASK_RULES
 from separation import Separator
@@ -57,7 +57,7 @@ def main() -> int:
 
 def separate_many(options: argparse.Namespace, common: Job, captures: CaptureSettings, outputs: OutputSettings) -> int:
     """Separates all of --batch; the exit code is 2 if a recording could not be separated."""
-    jobs = batch_of(options.batch, common, may_share="{mixture" in options.name_template and not options.report)
+    jobs = batch_of(options.batch, common)
     separator = Separator.from_run(options.run, options.device)
     tally = separate_batch(separator, jobs, captures, outputs, resume=bool(options.resume))
     kept = f", {tally.kept} were there already" if tally.kept else ""
@@ -140,20 +140,7 @@ def parse_arguments() -> argparse.Namespace:
         choices=sorted({subtype for known in SUBTYPES.values() for subtype in known}),
         help="how samples are stored (default: FLOAT in wav, PCM_24 in flac)",
     )
-    add("--up", default="y", choices=list(UP_AXES), help="axis of the clouds that points up (default: y)")
-    add("--unit", default="auto", choices=["auto", *UNITS_M], help="of the clouds (default: auto, by their height)")
-    add(
-        "--place",
-        default=PLACES[0],
-        choices=PLACES,
-        help="of the clouds of --points: origin moves those that stand elsewhere to the origin, where training clouds "
-        "stand; keep leaves them (default: origin)",
-    )
-    add(
-        "--columns",
-        nargs="+",
-        help="of text files: x y z, r g b and _ for what is else, in their order (default: by titles and values)",
-    )
+    add_cloud_options(parser)
     add(
         "--masks",
         default="auto",
@@ -167,7 +154,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--resume", type=switch, default=0, help="1: leave out recordings of a batch whose stems are all there")
     add("--seed", type=whole(0), default=1234, help="of the frames that are drawn from folders (default: 1234)")
     add("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"], help="auto: cuda, else mps, else cpu")
-    options = parser.parse_args(_with_axis(sys.argv[1:]))
+    options = parser.parse_args(with_axis(sys.argv[1:]))
     if not options.batch and not (options.points or options.scene or options.labels):
         parser.error("one of the arguments --points --scene --labels is required")
     if options.resume and not options.batch:
@@ -179,17 +166,6 @@ def parse_arguments() -> argparse.Namespace:
     if options.columns:
         check_columns(options.columns)
     return options
-
-
-def _with_axis(words: list[str]) -> list[str]:
-    """The command line with `--up -y` as `--up=-y`: argparse takes -y for an option."""
-    joined = []
-    for word in words:
-        if joined and joined[-1] == "--up":
-            joined[-1] = f"--up={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 if __name__ == "__main__":

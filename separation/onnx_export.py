@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models import SeparationNet
 from models.separation_net import activate
-from separation.portable import LEVEL, MASKS, SETTINGS
+from separation.portable import FORMAT, LEVEL, MASKS, SETTINGS
 from separation.separator import Seen, Separator
 from utils.errors import InputError, WriteError
 from utils.files import write_json
@@ -66,7 +66,7 @@ def export_onnx(separator: Separator, folder: Path, clouds: Mapping[str, Sequenc
     sample = torch.rand(2, channels)
     vectors = {name: separator.look([cloud, cloud])[0, 0].tolist() for name, cloud in clouds.items()}
     rule = "binary" if net.binary_mask else "soft"
-    settings = {"format": 1, "window": window.length, "rate_hz": window.rate_hz, "rule": rule}
+    settings = {"format": FORMAT, "window": window.length, "rate_hz": window.rate_hz, "rule": rule}
     settings |= {"shares": net.output_activation == "softmax"}
     settings |= {"threshold": net.mask_thres, "stft_frame": net.stft_frame, "stft_hop": net.stft_hop}
     settings |= {"log_magnitude": net.sound.bn0.running_mean.item(), "vectors": vectors}
@@ -100,3 +100,5 @@ def _write(module: nn.Module, inputs: tuple, path: Path, names: list[str], outpu
             )
     except ImportError as error:
         raise InputError(f"{error}; pip install onnx onnxscript") from error
+    except torch.onnx.OnnxExporterError as error:
+        raise InputError(f"{path.name}: PyTorch cannot export this model ({str(error).splitlines()[0]})") from error

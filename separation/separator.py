@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arguments import choose_device
+from arguments import choose_device, run_called
 from dataset.collate import collate_frames
 from dataset.settings import FrameSettings, VoxelSettings, Window
 from dataset.voxels import Voxels, make_voxels
@@ -23,6 +23,7 @@ from runs.folder import run_options
 from separation.level import training_gain
 from separation.stream import Source, StemStream, Waveform, windows_of
 from utils.errors import InputError
+from utils.files import is_there
 from utils.hub import NAME, pull
 from utils.precision import computing
 from utils.spectrogram import istft, stft
@@ -83,7 +84,7 @@ class Separator:
         Raises:
             InputError: as `from_run`, or the model cannot be downloaded.
         """
-        is_remote = NAME.fullmatch(str(name)) and not Path(name).exists()
+        is_remote = NAME.fullmatch(str(name)) and not is_there(run_called(name))
         return cls.from_run(pull(str(name)) if is_remote else name, device)
 
     def separate(self, waveform: np.ndarray, rate_hz: int, clouds: Sequence[Seen], masks: str = "auto") -> np.ndarray:

@@ -54,7 +54,7 @@ def test_anchors_are_those_of_github():
 def test_options_exist():
     """Every `--option` in the code of a document is one of ours, or known as one of others."""
     sources = [path for ending in ("py", "sh") for path in ROOT.glob(f"scripts/**/*.{ending}")]
-    text = "\n".join(path.read_text() for path in [*sources, ROOT / "arguments.py"])
+    text = "\n".join(path.read_text() for path in [*sources, ROOT / "arguments.py", ROOT / "jobs/options.py"])
     known = OF_OTHERS | set(re.findall(r"--([A-Za-z][\w-]*)", text))
     for path in documents():
         for span in split_code(text_of(path))[1]:

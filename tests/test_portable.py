@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -106,11 +107,44 @@ def test_what_is_wrong_is_told(pair, tmp_path):
         portable.separate(music(), RATE, [])
     with pytest.raises(InputError, match="a waveform is"):
         portable.separate(music()[0], RATE, NAMES)
+    with pytest.raises(InputError, match="a rate of 0 Hz"):
+        portable.separate(music(), 0, NAMES)
+    for vector in (np.zeros(3), np.zeros((1, portable.channels)), np.full(portable.channels, np.nan)):
+        with pytest.raises(InputError, match="a vector of this model has"):
+            portable.separate(music(), RATE, [vector])
     with pytest.raises(InputError, match="onnx.json: cannot be read"):
         PortableSeparator(tmp_path)
     (tmp_path / "onnx.json").write_text((model / "onnx.json").read_text())
     (tmp_path / "masks.onnx").write_bytes(b"none")
     with pytest.raises(InputError, match="masks.onnx: cannot be read as an ONNX model"):
+        PortableSeparator(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"format": 2}, {"window": None}, {"window": "x"}, {"stft_hop": 0}, {"rate_hz": True}, {"rule": "odd"}),
+        *({"threshold": "x"}, {"log_magnitude": None}, {"log_magnitude": float("nan")}, {"window": 10**30}),
+        *({"vectors": []}, {"vectors": {"a": "x"}}, {"vectors": {"a": [1, 2]}}, {"vectors": {"a": [[1]]}}),
+    ],
+)
+def test_damaged_settings(pair, tmp_path, change):
+    _, _, model = pair
+    for path in model.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    settings = json.loads((model / "onnx.json").read_text())
+    (tmp_path / "onnx.json").unlink()
+    (tmp_path / "onnx.json").write_text(json.dumps({**settings, **change}))
+    with pytest.raises(InputError, match="onnx.json: "):
+        PortableSeparator(tmp_path)
+
+
+def test_another_model_in_its_place(pair, tmp_path):
+    _, _, model = pair
+    for name in ("onnx.json", "level.onnx"):
+        (tmp_path / name).symlink_to(model / name)
+    (tmp_path / "masks.onnx").symlink_to(model / "level.onnx")
+    with pytest.raises(InputError, match="masks.onnx: another model than"):
         PortableSeparator(tmp_path)
 
 

@@ -16,10 +16,10 @@ from torch import nn
 from arguments import parse_arguments
 from from_options import build_model
 from reports.evaluated import read_evaluation
-from reports.summary import check_summary
 from reports.table import _options
 from runs.folder import check_resumed, run_options
 from runs.state import HISTORY, LAST, RunKeeper, RunState, read_history, read_last
+from runs.summary import check_summary
 from utils import checkpoint
 from utils.errors import InputError
 

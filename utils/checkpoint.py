@@ -16,6 +16,9 @@ from utils.errors import InputError
 from utils.files import fault_of_file, replacing, words_of
 from utils.host import to_host
 
+# Types of weights: those of half and double precision are converted.
+PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
+
 
 def save(content: dict, path: str | Path) -> None:
     """Writes a dictionary of tensors and plain values; an existing file is replaced only when the new one is complete.
@@ -96,22 +99,35 @@ def fill(net: nn.Module, weights: dict, path: str | Path) -> None:
         InputError: weights of another architecture, with the first difference, or that are not finite.
     """
     check_fit(net, weights, path)
-    for name, value in weights.items():
-        if not value.isfinite().all():
-            raise InputError(f"{path}: {name} holds NaN or infinite numbers; the training that wrote it had diverged")
+    check_finite(weights, path)
     net.load_state_dict(weights)
 
 
-def fill_what_fits(net: nn.Module, weights: dict) -> list[str]:
-    """Fills those tensors of `net` that a state dict has in the same shape -> the names of the others."""
+def check_finite(weights: dict, path: str | Path) -> None:
+    """Raises InputError if a state dict, read from `path`, holds something else than plain, finite numbers."""
+    for name, value in weights.items():
+        if not torch.is_tensor(value):
+            raise InputError(f"{path}: not weights of a net ({name} is no tensor)")
+        if value.dtype not in PLAIN:
+            raise InputError(f"{path}: {name} holds numbers of type {str(value.dtype).removeprefix('torch.')}")
+        if not value.isfinite().all():
+            raise InputError(f"{path}: {name} holds NaN or infinite numbers; the training that wrote it had diverged")
+
+
+def fill_what_fits(net: nn.Module, weights: dict, path: str | Path) -> tuple[list[str], list[str]]:
+    """Fills those tensors of `net` that a state dict, read from `path`, has in the same shape.
+
+    Returns:
+        The names of the net's other tensors, and of the tensors in the file that were not taken.
+
+    Raises:
+        InputError: as `check_finite`.
+    """
+    check_finite(weights, path)
     own = net.state_dict()
-    taken = {
-        name: value
-        for name, value in weights.items()
-        if name in own and torch.is_tensor(value) and value.shape == own[name].shape and value.isfinite().all()
-    }
+    taken = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
     net.load_state_dict({**own, **taken})
-    return [name for name in own if name not in taken]
+    return [name for name in own if name not in taken], [name for name in weights if name not in taken]
 
 
 def check_fit(net: nn.Module, weights: dict, path: str | Path) -> None:

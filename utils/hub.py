@@ -10,19 +10,24 @@ from utils.errors import InputError
 
 NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
 FILES = ("model.safetensors", "config.json", "README.md")  # the files that are downloaded: none could be run
+ONNX = ("masks.onnx", "level.onnx", "onnx.json")  # which are uploaded as well, where they are
 
 
 def pull(name: str) -> Path:
     """Downloads the model `owner/name`, or finds it among earlier downloads -> its folder.
 
     Raises:
-        InputError: huggingface_hub is not installed, or it cannot get the model.
+        InputError: huggingface_hub is not installed, or it cannot get the model, or that is none of ours.
     """
-    hub = _hub()
+    hub = _hub(f"{name}: there is no such folder; to look for it on the Hugging Face Hub: pip install huggingface_hub")
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=list(FILES)))
+        folder = Path(hub.snapshot_download(name, allow_patterns=list(FILES)))
     except Exception as error:  # of the network, of the hub, of the library
-        raise InputError(f"{name}: cannot be downloaded ({_first_line(error)})") from error
+        told = f"there is no such folder, and it cannot be downloaded from the Hugging Face Hub ({_first_line(error)})"
+        raise InputError(f"{name}: {told}") from error
+    if not (folder / FILES[0]).is_file():
+        raise InputError(f"{name}: a model on the Hugging Face Hub without {FILES[0]}")
+    return folder
 
 
 def push(folder: Path, name: str) -> str:
@@ -33,19 +38,20 @@ def push(folder: Path, name: str) -> str:
     """
     if not NAME.fullmatch(name):
         raise InputError(f"{name}: expected OWNER/NAME")
-    hub = _hub()
+    hub = _hub("huggingface_hub is not installed: pip install huggingface_hub")
     try:
         hub.create_repo(name, exist_ok=True)
-        return str(hub.upload_folder(repo_id=name, folder_path=str(folder), allow_patterns=list(FILES)))
+        return str(hub.upload_folder(repo_id=name, folder_path=str(folder), allow_patterns=[*FILES, *ONNX]))
     except Exception as error:
         raise InputError(f"{name}: cannot be uploaded ({_first_line(error)})") from error
 
 
-def _hub() -> ModuleType:
+def _hub(absent: str) -> ModuleType:
+    """The library; raises InputError, `absent`, where it is not installed."""
     try:
         import huggingface_hub
     except ImportError as error:
-        raise InputError("huggingface_hub is not installed: pip install huggingface_hub") from error
+        raise InputError(absent) from error
     return huggingface_hub
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from utils.errors import InputError
@@ -23,7 +23,7 @@ def save_nets(nets: Mapping[str, Mapping[str, Tensor]], path: str | Path) -> Non
     """
     tensors = {f"{net}.{name}": value.contiguous() for net, state in nets.items() for name, value in state.items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file's files are for their owner alone
 
 
 def load_net(path: str | Path, net: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ def model_card(settings: dict, scores: dict | None) -> str:
 
     Args:
         settings: option -> value, those that a separation needs.
-        scores: the run's `metrics.json`; None if it was not evaluated.
+        scores: of these weights, as `runs.summary.summary_of_best` has them; None if it was not evaluated.
     """
     lines = [
         *("---", "license: other", "license_name: to-be-filled-in", "pipeline_tag: audio-to-audio"),
@@ -45,19 +45,22 @@ def _condition(settings: dict) -> str:
 
 
 def _score_lines(scores: dict | None) -> list[str]:
-    if scores is None:
+    if scores is None or not scores.get("n_scored"):
         return [f"Not evaluated. {FILL_IN}"]
-    listed = PurePath(str(scores.get("eval_list") or scores.get("list_val", ""))).name
     heads, values, mixture = [], [], []
     for name, metric in METRICS.items():
-        if isinstance(scores.get(name), int | float):
+        if scores.get(name) is not None:
             heads.append(metric.label + (f" ({metric.unit})" if metric.unit else ""))
             values.append(f"{scores[name]:.2f}")
             before = scores.get(f"{name}_mixture")
-            mixture.append(f"{before:.2f}" if isinstance(before, int | float) else "")
+            mixture.append("" if before is None else f"{before:.2f}")
+    masks = {"auto": "", "binary": ", with binary masks"}.get(
+        scores.get("masks", "auto"), f", with `--masks {scores.get('masks')}`"
+    )
+    epoch = f", after epoch {scores['epoch']} of its training" if "epoch" in scores else ""
     return [
-        f"Means of {scores.get('n_scored')} mixtures of {scores.get('num_mix')} sources, made from the list `{listed}` "
-        f"with seed {scores.get('seed')}.",
+        f"Means of {scores['n_scored']} mixtures of {scores.get('num_mix')} sources, made from the list "
+        f"`{_list_of(scores)}` with seed {scores.get('seed')}{epoch}{masks}.",
         "",
         f"| | {' | '.join(heads)} |",
         f"| --- | {' | '.join('---' for _ in heads)} |",
@@ -66,9 +69,16 @@ def _score_lines(scores: dict | None) -> list[str]:
     ]
 
 
+def _list_of(scores: dict) -> str:
+    """The name of the list that the mixtures were made from; those of an earlier evaluation with the run's name."""
+    if scores.get("eval_list"):
+        return "/".join(PurePath(scores["eval_list"]).parts[-2:])
+    return PurePath(scores.get("list_val", "")).name
+
+
 def _instruments(settings: dict, scores: dict | None) -> str:
     names = settings["instruments"] or sorted((scores or {}).get("per_instrument", {}))
-    return ", ".join(names) or FILL_IN
+    return ", ".join(" ".join(name.replace("|", "/").split()) for name in names) or FILL_IN
 
 
 def _shown(value: object) -> str:

@@ -1,16 +1,57 @@
-"""Checks `metrics.json` for a page: every value that is shown has its type and range, whoever wrote the file."""
+"""`metrics.json`, the scores of an evaluation: checked, whoever wrote the file, and those of a run's best weights."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+from runs.folder import WEIGHTS, best_weights, options_of_mixtures
+from runs.results import INCOMPLETE
+from runs.state import best_epoch, read_history
 from utils.conditioning import MEANS
+from utils.errors import InputError
+from utils.files import is_there, read_json
 from utils.metrics import METRICS
 
 NEEDED = "sdr"  # without which there is nothing to show; others may be newer than the evaluation
 MOST_DB = 1e6  # largest score that is believed, either way
 MOST_COUNT = 10**9
 MOST_NAMES = 1000  # most instruments
+
+
+def read_summary(run: Path) -> dict:
+    """`metrics.json` of a run; raises InputError if it is missing or damaged."""
+    summary = read_json(run / "metrics.json")
+    try:
+        check_summary(summary)
+    except ValueError as error:
+        told = f"not the scores of an evaluation ({error}); evaluate the run again"
+        raise InputError(f"{run / 'metrics.json'}: {told}") from error
+    return summary
+
+
+def summary_of_best(run: Path) -> dict | None:
+    """The scores of the weights in a run's `*_best.pth`; None if nothing is known of them.
+
+    Those of the last evaluation, if it was one of these weights; else those of their epoch in training, with the names
+    of instruments alone.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    epoch, instruments = best_epoch(run), {}
+    if is_there(run / "metrics.json") and not (run / INCOMPLETE).exists():
+        summary = read_summary(run)
+        names = {(Path(path).parent.name, Path(path).name) for path in map(str, summary.get("weights", []))}
+        is_of_best = names == {(Path(path).parent.name, Path(path).name) for path in best_weights(run).values()}
+        if is_of_best or ("weights" not in summary and summary.get("epoch") == epoch):
+            return summary
+        instruments = dict.fromkeys(summary["per_instrument"])
+    history = read_history(run) or {"val": []}
+    row = next((row for row in history["val"] if row["epoch"] == epoch), None)
+    if row is None or is_there(run / WEIGHTS) or not is_there(run / "config.json"):
+        return None
+    return {**row, **options_of_mixtures(run), "masks": "auto", "per_instrument": instruments}
 
 
 def check_summary(summary: dict) -> None:
@@ -27,6 +68,8 @@ def check_summary(summary: dict) -> None:
         raise ValueError("list_val is missing or not a text")
     if "epoch" in summary:
         _count(summary, "epoch")
+    if not isinstance(summary.get("weights", []), list) or not isinstance(summary.get("masks", ""), str):
+        raise ValueError("weights are no list, or masks no text")
     if summary.get("log_freq", 1) not in (0, 1):
         raise ValueError("log_freq is not 0 or 1")
     for instrument, scores in _table(summary, "per_instrument").items():

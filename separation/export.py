@@ -1,0 +1,130 @@
+"""A trained run -> a folder to share: weights that hold nothing that could be run, settings, and a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runs.folder import FORMAT, SEPARATION_OPTIONS, WEIGHTS, run_called, run_options
+from runs.state import finish_outputs
+from runs.summary import summary_of_best
+from separation.model_card import model_card
+from separation.onnx_export import export_onnx
+from separation.separator import Seen, Separator
+from utils.errors import InputError, WriteError
+from utils.files import is_there, read_json, write_json
+from utils.leftovers import making, remove_left_behind
+from utils.shared_weights import save_nets
+
+CARD, NEW_CARD = "README.md", "README.new.md"  # the second one beside a card that was edited
+NETS = ("sound", "vision", "synthesizer")
+FILES = (WEIGHTS, "config.json", CARD)
+ONNX = ("masks.onnx", "level.onnx", "onnx.json")  # files that may lie beside them
+
+
+def export_model(
+    run: Path,
+    folder: Path,
+    overwrite: bool = False,
+    separator: Separator | None = None,
+    clouds: Mapping[str, Sequence[Seen]] | None = None,
+) -> list[Path]:
+    """Writes `model.safetensors`, `config.json` and a model card, `README.md`, into `folder`.
+
+    The settings are those that a separation needs. Nothing is written about the machine or about paths on it. All files
+    appear at once, or none does.
+
+    Args:
+        run: its best weights are taken; or an exported model.
+        overwrite: replace these files in a folder that has them. A card that was edited stays, and the new one is
+            written as `README.new.md`.
+        separator: of the run, on the CPU, if there is one already.
+        clouds: to write the ONNX files as well: name -> a cloud, see `onnx_export.export_onnx`.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        InputError: `run` is no run, or damaged; `folder` exists and holds something; as `export_onnx`.
+        WriteError: it cannot be written.
+    """
+    run = run_called(run)
+    finish_outputs(run)
+    options, separator = run_options(run), separator or Separator.from_run(run, "cpu")  # which checks the weights
+    settings = {name: getattr(options, name) for name in SEPARATION_OPTIONS}
+    is_model = is_there(run / WEIGHTS) and is_there(run / CARD)
+    card = read_card(run) if is_model else model_card(settings, summary_of_best(run))
+    is_new = _is_new(folder, overwrite)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(folder.parent.glob(".export.*.tmp"))
+        with making(lambda: folder.parent / f".export.{secrets.token_hex(8)}.tmp", is_folder=True) as new:
+            try:
+                save_nets({name: getattr(separator.net, name).state_dict() for name in NETS}, new / WEIGHTS)
+                (new / CARD).write_text(card, encoding="utf-8")
+                write_json(new / "config.json", {"format": FORMAT, "options": settings, "card": _digest(new / CARD)})
+                if clouds is not None:
+                    export_onnx(separator, new, clouds)
+                if not is_new:
+                    _keep_edited_card(folder, new)
+                names = sorted(path.name for path in new.iterdir())
+                _replace(folder, new)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return [folder / name for name in names]
+
+
+def _is_new(folder: Path, overwrite: bool) -> bool:
+    """Whether there is no folder yet, or an empty one; raises InputError if what it holds must not be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file; expected the name of a new folder")
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    others = sorted(present - {*FILES, *ONNX, NEW_CARD})
+    if present and (others or not overwrite):
+        raise InputError(
+            f"{folder}: already holds {(others or sorted(present))[0]}; choose another folder, or --overwrite 1 to "
+            "replace an exported model"
+        )
+    return not present
+
+
+def read_card(model: Path) -> str:
+    """The model card of an exported model; raises InputError if it cannot be read."""
+    try:
+        return (model / CARD).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{model / CARD}: cannot be read ({error})") from error
+
+
+def _keep_edited_card(folder: Path, new: Path) -> None:
+    """Takes the card of the folder that will be replaced into the new one, if somebody has changed it."""
+    card = folder / CARD
+    if card.is_file():
+        written = read_json(folder / "config.json").get("card") if is_there(folder / "config.json") else None
+        if _digest(card) not in (written, _digest(new / CARD)):
+            (new / CARD).rename(new / NEW_CARD)
+            shutil.copyfile(card, new / CARD)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Puts the folder `new` where `folder` is; if that fails, the old one is back in its place."""
+    old = new.with_name(f"{new.name}.old")
+    if folder.exists():
+        os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if old.exists():
+            os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
