@@ -18,7 +18,6 @@ from option_rules import check_options
 from utils.errors import InputError
 from utils.files import is_there, read_json
 from utils.metrics import BSS_EVAL
-from utils.optimizer import OPTIMIZERS, SCHEDULES
 from utils.options import ArgumentParser, checked_values, real, switch, whole
 from utils.precision import TF32
 from utils.progress import say
@@ -29,7 +28,7 @@ MODEL_OPTIONS = [
     *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf", "instruments"),
     *("num_frames", "stride_frames", "frame_pool"),
     *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq", "log_bins"),
-    *("loss", "weighted_loss", "wave_loss"),
+    *("loss", "weighted_loss"),
     *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
 ]
 
@@ -117,12 +116,6 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add("--binary_mask", type=switch, default=1, help="1: binary masks, 0: ratio masks")
     add("--mask_thres", type=real(0, 1), default=0.5, help="a binary mask is 1 above this")
     add("--loss", default="bce", choices=list(CRITERIA), help="bce for binary masks, l1 or l2 for ratio masks")
-    add(
-        "--wave_loss",
-        type=real(0),
-        default=0,
-        help="weight of a second loss beside the masks': the multi-resolution STFT distance of the waveforms",
-    )
     add("--weighted_loss", type=switch, default=0, help="weigh the loss by the mixture's log magnitude")
     add("--log_freq", type=switch, default=1, help="masks on a logarithmic frequency axis")
     add("--log_bins", type=whole(2, 2**14), default=LOG_BINS, help="bins of that axis; 512 suit rates of 44.1 kHz")
@@ -228,21 +221,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         help="epochs after which all learning rates drop to a tenth; none: they stay",
     )
-    add(
-        "--schedule",
-        default="step",
-        choices=list(SCHEDULES),
-        help="of the learning rates: step, by --lr_steps; cosine, down to zero at the end of the last epoch",
-    )
-    add("--warmup", type=whole(0), default=0, help="batches in which the learning rates rise from zero")
-    add("--clip_grad", type=real(0), default=0, help="largest norm of all gradients together; 0: any")
-    add(
-        "--ema",
-        type=real(0, 0.99999),
-        default=0,
-        help="evaluate and keep a moving average of the weights, which forgets 1 - this at every step; 0: none",
-    )
-    add("--optimizer", default="sgd", choices=list(OPTIMIZERS), help="SGD with momentum, as published, or Adam")
+    add("--optimizer", default="sgd", choices=["sgd", "adam"], help="SGD with momentum, as published, or Adam")
     add("--beta1", type=real(0, 0.9999), default=0.9, help="momentum of SGD, beta1 of Adam")
     add("--weight_decay", type=real(0), default=1e-4, help="L2 regularisation")
     add("--augment", type=real(0, 10), default=1.0, help="strength of all point augmentations; 0: none")

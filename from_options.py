@@ -55,7 +55,6 @@ def model_of(options: argparse.Namespace) -> ModelSettings:
         mask_thres=options.mask_thres,
         loss=options.loss,
         weighted_loss=bool(options.weighted_loss),
-        wave_loss=options.wave_loss,
         log_freq=bool(options.log_freq),
         log_bins=options.log_bins,
         stft_frame=options.stft_frame,

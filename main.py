@@ -128,10 +128,7 @@ def find_run(options: argparse.Namespace) -> Path:
     ckpt = Path(options.ckpt)
     if options.mode == "eval":
         return run_to_evaluate(ckpt, options.id, has_weights=all(weights_of(options).values()))
-    may_grow = options.schedule != "cosine"  # whose rates have fallen to zero
-    return run_to_train(
-        ckpt, run_name(options), has_id=bool(options.id), resume=bool(options.resume), may_grow=may_grow
-    )
+    return run_to_train(ckpt, run_name(options), has_id=bool(options.id), resume=bool(options.resume))
 
 
 @dataclass
@@ -154,8 +151,7 @@ class Training:
 
     @property
     def model(self) -> SeparationNet:
-        """What is evaluated: the model in training, or the moving average of its weights."""
-        return self.trainer.evaluated
+        return self.trainer.model
 
     @property
     def state(self) -> RunState:
@@ -227,8 +223,7 @@ def resume(
         write_page(run)
     state = RunState(**last["state"])
     if state.epoch > options.num_epoch:
-        more = "" if options.schedule == "cosine" else "; a higher --num_epoch resumes it"
-        say(f"{run}: finished, epoch {state.epoch - 1} of {options.num_epoch}{more}")
+        say(f"{run}: finished, epoch {state.epoch - 1} of {options.num_epoch}; a higher --num_epoch resumes it")
         return None
     training = build(options, run, device, state, stop, is_new=False)
     training.keeper.restore(last)
@@ -256,7 +251,7 @@ def build(
         start(model, options)
     trainer = Trainer(model, options)
     nets = {net: getattr(trainer.model, net) for net in NETS}
-    keeper = RunKeeper(run, vars(options), state, nets, trainer.optimizer, trainer.scaler, trainer.average)
+    keeper = RunKeeper(run, vars(options), state, nets, trainer.optimizer, trainer.scaler)
     describe = partial(write_config, run, vars(options), device, sparse_engine=engine_name(engine))
     return Training(options, run, device, engine_name(engine), *loaders, skipped, trainer, keeper, describe)
 

@@ -27,8 +27,6 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError(f"--instruments {names}: they are for --arch_vision label; clouds need no names")
     if options.compile and options.grad_checkpoint:
         raise InputError("--compile 1 and --grad_checkpoint 1 do not go together: what is recomputed is not compiled")
-    if options.mode == "train" and options.deterministic and options.wave_loss:
-        raise InputError("--deterministic 1 does not go with --wave_loss: a GPU adds up its gradient in any order")
     if options.amp == "fp16" and options.device == "mps":
         raise InputError("--amp fp16 is for cuda and cpu; on mps use --amp bf16 or no")
     if options.mode == "train" and options.batch_size_per_gpu < 2:
@@ -53,8 +51,6 @@ def check_options(options: argparse.Namespace) -> None:
             f"--stft_frame {options.stft_frame} makes {bins} frequency bins, {options.arch_sound} needs a multiple "
             f"of {multiple}: use --log_freq 1 or another window"
         )
-    if options.schedule == "cosine" and options.lr_steps:
-        raise InputError("--lr_steps are of --schedule step; with cosine leave them out")
     if options.init and (options.weights_sound or options.weights_vision or options.weights_synthesizer):
         raise InputError("--init has weights for all nets: leave --weights_sound, ... out")
     if "sound" in options.freeze and not (options.init or options.weights_sound):

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dataset.collate import Batch
 from dataset.loader import BatchLoader
@@ -17,23 +17,20 @@ from from_options import optimizer_of
 from models import SeparationNet
 from runs.state import RunKeeper
 from runs.tensorboard_log import TensorBoardLog
-from utils.averaging import MovingAverage
 from utils.distributed import replicate, synchronise_batch_norm, total, world_size
 from utils.errors import InputError
 from utils.host import OnItsWay
-from utils.optimizer import rate_factor, set_learning_rates
+from utils.optimizer import set_learning_rates
 from utils.precision import computing
 from utils.progress import Progress
 from utils.signals import Stopped
 
 
 class Taken(NamedTuple):
-    """A step that was taken: its batches, how many batches of the epoch are done with it, the learning rates, its loss
-    and its mixtures."""
+    """A step that was taken: its batches, how many batches of the epoch are done with it, its loss and its mixtures."""
 
     batches: list[Batch]
     done: int
-    rates: dict[str, float]
     loss: OnItsWay
     samples: int
 
@@ -43,7 +40,7 @@ class Trainer:
 
     Attributes:
         model: the model itself. optimizer: of its parameters. scaler: keeps the gradients of half precision in range;
-            None without. average: of the model's weights; None without `ema`.
+            None without.
 
     Args:
         model: on its device, with the weights that it starts from.
@@ -59,12 +56,6 @@ class Trainer:
         self.optimizer = optimizer_of(options, self.model)
         self.scaler = torch.amp.GradScaler(self.device.type) if options.amp == "fp16" else None
         self.replica = replicate(self.model)
-        self.average = MovingAverage(self.model, options.ema) if options.ema else None
-
-    @property
-    def evaluated(self) -> SeparationNet:
-        """The model to evaluate and to keep: the moving average of its weights, if there is one."""
-        return self.average.module if self.average else self.model
 
     def train_epoch(self, loader: BatchLoader, keeper: RunKeeper, log: TensorBoardLog) -> None:
         """One pass over the training mixtures, or the rest of it; `keeper.state` counts their losses.
@@ -84,6 +75,7 @@ class Trainer:
         """The steps of an epoch; the loss of each is read while a GPU computes the next, which is not waited for."""
         state, options = keeper.state, self.options
         loader.set_epoch(state.epoch, start=state.iteration)
+        set_learning_rates(self.optimizer, options.lr_steps, state.epoch)
         label = f"epoch {state.epoch}/{options.num_epoch}"
         progress = Progress(loader, label, options.disp_iter, done=state.iteration)
         done, unread = state.iteration, None
@@ -95,10 +87,8 @@ class Trainer:
 
         try:
             for batches in groups(progress, options.accumulate):
-                before = (state.epoch - 1) * len(loader) + done
-                rates = set_learning_rates(self.optimizer, self.rate_factor(before, len(loader)))
                 loss, samples = self.compute_gradients(batches)
-                taken = Taken(batches, loader.done, rates, OnItsWay(loss), samples)
+                taken = Taken(batches, loader.done, OnItsWay(loss), samples)
                 self.step()
                 read()
                 unread = taken
@@ -120,7 +110,8 @@ class Trainer:
             made_of = " ".join(dict.fromkeys(path for batch in taken.batches for path in batch.paths()))
             raise InputError(f"iteration {iteration}: the loss is {loss}; {keeper.last_good()}; samples: {made_of}")
         if happens(every, iteration, taken.done - state.iteration) or epoch_length < every:
-            log.add(iteration, {"train/loss": loss, **{f"lr/{name}": rate for name, rate in taken.rates.items()}})
+            rates = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
+            log.add(iteration, {"train/loss": loss, **rates})
         state.add_batch(loss, taken.samples, taken.done)
 
     def compute_gradients(self, batches: list[Batch]) -> tuple[Tensor, int]:
@@ -144,24 +135,13 @@ class Trainer:
                 (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         return torch.stack(losses).sum(), samples
 
-    def rate_factor(self, done: int, length: int) -> float:
-        """What the learning rates are multiplied by after `done` batches, in epochs of `length` batches."""
-        options = self.options
-        return rate_factor(options.schedule, done, length, options.num_epoch, options.lr_steps, options.warmup)
-
     def step(self) -> None:
         """Changes the weights by their gradients; half precision leaves out a step whose gradients overflowed."""
-        if self.options.clip_grad:
-            if self.scaler is not None:
-                self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_grad)
         if self.scaler is None:
             self.optimizer.step()
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        if self.average:
-            self.average.update_parameters(self.model)
 
 
 def groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

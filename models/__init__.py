@@ -150,7 +150,6 @@ def build_separation_net(
         binary_mask=model.binary_mask,
         mask_thres=model.mask_thres,
         weighted_loss=model.weighted_loss,
-        wave_loss=model.wave_loss,
         log_freq=model.log_freq,
         log_bins=model.log_bins,
         stft_frame=model.stft_frame,

@@ -27,7 +27,6 @@ class ModelSettings:
     mask_thres: float
     loss: str
     weighted_loss: bool
-    wave_loss: float
     log_freq: bool
     log_bins: int
     stft_frame: int

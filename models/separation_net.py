@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from models.criterion import weighted_bce
 from models.mask_rules import MASK_RULES
 from models.targets import loss_weight, target_masks
-from utils.metrics import multi_resolution_stft_distance
 from utils.spectrogram import LOG_BINS, istft, stft, unwarp, warp
 
 ACTIVATIONS = {
@@ -78,7 +77,6 @@ class SeparationNet(nn.Module):
         mask_thres: float = 0.5,
         criterion: Callable[[Tensor, Tensor, Tensor], Tensor] = weighted_bce,
         weighted_loss: bool = False,
-        wave_loss: float = 0.0,
         log_freq: bool = True,
         log_bins: int = LOG_BINS,
         stft_frame: int = 1022,
@@ -92,7 +90,7 @@ class SeparationNet(nn.Module):
         self.output_activation = output_activation
         self.binary_mask, self.mask_thres = binary_mask, mask_thres
         self.log_freq, self.log_bins = log_freq, log_bins
-        self.criterion, self.weighted_loss, self.wave_loss = criterion, weighted_loss, wave_loss
+        self.criterion, self.weighted_loss = criterion, weighted_loss
         self.stft_frame, self.stft_hop = stft_frame, stft_hop
         self.amp = AMP[amp]
 
@@ -125,8 +123,6 @@ class SeparationNet(nn.Module):
             result.targets = self.targets(magnitude, sources)  # [N, B, 1, F', T]
             losses = [self.criterion(mask, target, weight) for mask, target in zip(masks, result.targets, strict=True)]
             result.loss = torch.stack(losses).mean()
-            if self.wave_loss:
-                result.loss = result.loss + self.wave_loss * self.wave_distance(spectrum, masks, sources)
         return result
 
     def listen(self, magnitude: Tensor) -> Tensor:
@@ -169,12 +165,6 @@ class SeparationNet(nn.Module):
         magnitudes = stft(sources, self.stft_frame, self.stft_hop).abs().unsqueeze(2)  # [N, B, 1, F, T]
         warped = self.to_log_frequency(magnitudes.flatten(0, 1)).unflatten(0, magnitudes.shape[:2])
         return target_masks(magnitude, warped, self.binary_mask)
-
-    def wave_distance(self, spectrum: Tensor, masks: Tensor, sources: Tensor) -> Tensor:
-        """The mean multi-resolution STFT distance of what soft masks separate to the sources `[N, B, L]`: a scalar."""
-        linear = self.linear_masks(masks, spectrum.shape[-2], "soft")
-        estimates = istft(linear * spectrum, self.stft_frame, self.stft_hop)  # [N, B, L']
-        return multi_resolution_stft_distance(sources[..., : estimates.shape[-1]], estimates).mean()
 
     def to_log_frequency(self, magnitude: Tensor) -> Tensor:
         """`[B, 1, F, T] -> [B, 1, log_bins, T]` with `log_freq`, unchanged without."""

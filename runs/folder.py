@@ -82,7 +82,7 @@ def best_weights(run: Path) -> dict[str, str]:
 def check_resumed(last: dict, options: dict) -> None:
     """Rejects options that would change the result of a run to be resumed, whose `last.pth` holds `last`.
 
-    The number of epochs may be raised, unless the learning rates follow a cosine, but not lowered. The batches of a
+    The number of epochs may be raised but not lowered. The batches of a
     step may be divided differently. Another number of devices may change how many mixtures are seen together; a note
     then says so, as it does for what has changed in this code since the run was last saved.
 
@@ -96,7 +96,7 @@ def check_resumed(last: dict, options: dict) -> None:
         raise InputError(f"last.pth: not the options of a run ({error})") from error
     was = {**vars(parser.parse_args([])), **stored}  # an option newer than the run had its default
     may_change = set(MAY_CHANGE)
-    if options["num_epoch"] < was["num_epoch"] or options["schedule"] == "cosine":
+    if options["num_epoch"] < was["num_epoch"]:
         may_change.remove("num_epoch")
     before, now = mixtures_together(was), mixtures_together(options)
     if before["a step of the optimiser"] == now["a step of the optimiser"]:
@@ -148,20 +148,18 @@ def _some(names: list[str], most: int = 5) -> str:
     return f"; there are: {', '.join(names[:most])}" + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def run_to_train(ckpt: Path, name: str, *, has_id: bool, resume: bool, may_grow: bool = True) -> Path:
+def run_to_train(ckpt: Path, name: str, *, has_id: bool, resume: bool) -> Path:
     """The folder of the run `name` below `ckpt`; to resume, that of the same run with fewer epochs if it does not
     exist.
 
     Args:
         has_id: whether the name begins with an id.
-        may_grow: whether a run may be trained for more epochs than it was begun with.
     """
     run = ckpt / name
     if not resume or not is_empty(run):
         return run
     earlier = run if has_id else run.with_name(run.name[1:])  # what a run without an id was called before
-    shorter = (_shorter(run), _shorter(earlier)) if may_grow else ()
-    return next((path for path in (earlier, *shorter) if path and not is_empty(path)), run)
+    return next((path for path in (earlier, _shorter(run), _shorter(earlier)) if path and not is_empty(path)), run)
 
 
 def _shorter(run: Path) -> Path | None:

@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from runs.history import as_rows, best_row, is_history, new_history, plot_history
 from runs.results import is_empty
 from utils import checkpoint
-from utils.averaging import MovingAverage
 from utils.distributed import main_only
 from utils.errors import InputError
 from utils.files import is_there, write_json
@@ -98,7 +97,6 @@ class RunKeeper:
     nets: dict[str, nn.Module]
     optimizer: Optimizer
     scaler: torch.amp.GradScaler | None = None
-    average: MovingAverage | None = None
 
     @main_only
     def save(self) -> None:
@@ -120,26 +118,18 @@ class RunKeeper:
                 {
                     "nets": {name: net.state_dict() for name, net in self.nets.items()},
                     "optimizer": self.optimizer.state_dict(),
-                    "average": self._averaged(),
                 }
             ),
             "scaler": self.scaler.state_dict() if self.scaler else {},
             "random": random_state(),
         }
-        if not all(_are_finite(content[part]) for part in ("nets", "optimizer", "average")):
+        if not all(_are_finite(content[part]) for part in ("nets", "optimizer")):
             raise InputError(
                 f"epoch {self.state.epoch}, iteration {self.state.iteration}: weights are NaN or infinite and were "
                 f"not saved; {self.last_good()}"
             )
         checkpoint.save(content, self.run / LAST)
         return content
-
-    def _averaged(self) -> dict:
-        """The moving average of the nets and how many updates it has seen; empty without one."""
-        if not self.average:
-            return {}
-        nets = {name: getattr(self.average.module, name).state_dict() for name in self.nets}
-        return {"nets": nets, "updates": int(self.average.n_averaged)}
 
     def restore(self, content: dict) -> None:
         """Puts nets, optimiser and random generators back; `content` is that of `last.pth`.
@@ -163,11 +153,6 @@ class RunKeeper:
             for name, value in state.items():
                 if torch.is_tensor(value) and value.shape == parameter.shape:
                     state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        if self.average:
-            for name in self.nets:
-                averaged = content["average"]["nets"][name]
-                checkpoint.fill(getattr(self.average.module, name), averaged, self.run / LAST)
-            self.average.n_averaged.fill_(content["average"]["updates"])
         if self.scaler and content.get("scaler"):
             self.scaler.load_state_dict(content["scaler"])
         restore_random_state(content["random"])
@@ -222,19 +207,6 @@ def _is_last(content: dict) -> bool:
         and is_history(state.history)
         and (state.best_epoch < 0 or any(row["epoch"] == state.best_epoch for row in state.history["val"]))
         and all(isinstance(part, dict) for part in (state.skipped, state.lists, *content["nets"].values()))
-        and _is_average(content.get("average", {}))
-    )
-
-
-def _is_average(content: object) -> bool:
-    """Whether it has the types of a moving average in a `last.pth`; empty without one."""
-    if not isinstance(content, dict):
-        return False
-    nets = content.get("nets", {})
-    return (
-        isinstance(nets, dict)
-        and all(isinstance(weights, dict) for weights in nets.values())
-        and (not content or ("nets" in content and isinstance(content.get("updates"), int)))
     )
 
 
@@ -250,7 +222,7 @@ def write_outputs(run: Path, content: dict) -> None:
         return
     labels = ["latest", "best"] if state.best_epoch == state.epoch - 1 else ["latest"]
     for label in labels:
-        for net, weights in (content.get("average") or content)["nets"].items():
+        for net, weights in content["nets"].items():
             checkpoint.save(weights, run / f"{net}_{label}.pth")
     plot_history(run, state.history)
     checkpoint.save(state.history, run / HISTORY)

@@ -216,11 +216,6 @@ def test_a_run_to_evaluate_that_is_not_there(tmp_path):
     assert find_run(parse_arguments([*evaluated, *weights])) == tmp_path / "mine"
 
 
-def test_what_has_no_order_is_not_deterministic():
-    with pytest.raises(InputError, match="--deterministic 1 does not go with --wave_loss"):
-        parse_arguments(["--deterministic", "1", "--wave_loss", "0.05"])
-
-
 def test_no_race_chooses_the_engine_of_a_deterministic_run(monkeypatch):
     monkeypatch.setattr("main.choose_engine", lambda name, device: ModuleType(name))
     monkeypatch.setattr("main.engine_name", lambda engine: engine.__name__)

@@ -30,8 +30,7 @@ from utils.signals import Stopped, StopSignals
 
 def test_what_last_holds(whole_run):
     last = torch.load(whole_run / "last.pth", weights_only=True)
-    assert set(last) == {"format", "options", "state", "nets", "optimizer", "scaler", "random", "average"}
-    assert last["average"] == {}  # without --ema
+    assert set(last) == {"format", "options", "state", "nets", "optimizer", "scaler", "random"}
     state = last["state"]
     assert state["epoch"] == 3 and state["iteration"] == 0 and last["options"]["ngf"] == 4
     losses = [row["loss"] for row in state["history"]["val"]]
@@ -62,35 +61,6 @@ def test_stopped_after_every_step(train, whole_run, tmp_path, monkeypatch, capsy
     assert set(codes[:-1]) == {143} and 7 <= len(codes) < 20
     same(run_of(tmp_path / "stopped"), whole_run)
     assert steps_of_evaluations(events_of(run_of(tmp_path / "stopped") / "tensorboard")) == [0, 1, 2]
-
-
-def test_an_average_and_a_schedule_are_resumed(train, tmp_path, monkeypatch):
-    """What is kept is the moving average; stopped and resumed it ends the same, and so do the learning rates."""
-    options = ["--ema", "0.9", "--optimizer", "adamw", "--schedule", "cosine", "--warmup", "3", "--clip_grad", "0.5"]
-    options += ["--lr_steps"]
-    train("--ckpt", "whole", *options)
-    whole = run_of(tmp_path / "whole")
-    last = torch.load(whole / "last.pth", weights_only=True)
-    kept = torch.load(whole / "sound_latest.pth", weights_only=True)
-    averaged = last["average"]["nets"]["sound"]
-    assert all(torch.equal(value, averaged[name]) for name, value in kept.items())
-    assert not torch.equal(kept["bn0.weight"], last["nets"]["sound"]["bn0.weight"])
-    calls = []
-
-    def check(self):
-        calls.append(1)
-        if len(calls) == 4:
-            raise Stopped(signal.SIGTERM)
-
-    monkeypatch.setattr(StopSignals, "check", check)
-    codes = []
-    while None not in codes and len(codes) < 20:
-        calls.clear()
-        codes.append(train("--ckpt", "stopped", "--resume", "1", *options))
-    assert 2 < len(codes) < 20
-    same(run_of(tmp_path / "stopped"), whole)
-    with pytest.raises(InputError, match=r"--num_epoch 2 \(now 3\)"):  # a cosine has an end
-        train("--ckpt", "stopped", "--resume", "1", *options, "--num_epoch", "3")
 
 
 class Killed(BaseException):

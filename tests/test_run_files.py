@@ -214,4 +214,4 @@ def test_states_of_other_types(tmp_path):
                 assert "last.pth" in str(error) or "--resume 1: the run was begun with" in str(error), place
             else:
                 accepted.append(place[0])
-    assert set(accepted) <= {"options", "state", "scaler", "random", "optimizer", "format", "average"}
+    assert set(accepted) <= {"options", "state", "scaler", "random", "optimizer", "format"}

@@ -8,10 +8,6 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-ADAMS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-OPTIMIZERS = ("sgd", *ADAMS)
-SCHEDULES = ("step", "cosine")
-
 
 def build_optimizer(
     model: nn.Module,
@@ -38,28 +34,10 @@ def build_optimizer(
     return choose_optimizer(name, groups, beta1, weight_decay, fused)
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
-    """Sets every group's learning rate to `factor` times the one it was made with -> the rates by group."""
+def set_learning_rates(optimizer: torch.optim.Optimizer, steps: Sequence[int], epoch: int) -> None:
+    """The learning rates of an epoch, counted from 1: they drop to a tenth after each of the epochs `steps`."""
     for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
-    return {group["name"]: group["lr"] for group in optimizer.param_groups}
-
-
-def rate_factor(
-    schedule: str, done: int, length: int, epochs: int, steps: Sequence[int] = (), warmup: int = 0
-) -> float:
-    """What the learning rates are multiplied by for the next batch of a training.
-
-    Args:
-        schedule: `step` drops to a tenth after each of the epochs `steps`, counted from 1; `cosine` falls to zero at
-            the end of the last epoch.
-        done: batches before this one, in all epochs. length: batches of an epoch. epochs: of the training.
-        warmup: batches in which the rates rise from zero, evenly.
-    """
-    rise = min(1.0, (done + 1) / warmup) if warmup else 1.0
-    if schedule == "cosine":
-        return rise * (1 + math.cos(math.pi * done / (length * epochs))) / 2
-    return rise * 0.1 ** sum(step <= done // length for step in steps)
+        group["lr"] = group["initial_lr"] * 0.1 ** sum(step < epoch for step in steps)
 
 
 def choose_schedule(
@@ -90,10 +68,10 @@ def choose_schedule(
 def choose_optimizer(
     name: str, parameters: Iterable, beta1: float, weight_decay: float, fused: bool = True
 ) -> torch.optim.Optimizer:
-    """`sgd` with momentum `beta1`, `adam`, or `adamw`; `parameters` are groups with their learning rates.
+    """`sgd` with momentum `beta1`, or `adam`; `parameters` are groups with their learning rates.
 
     The fused step does one pass over the weights: a tenth of the plain step's time on a CPU.
     """
-    if name in ADAMS:
-        return ADAMS[name](parameters, betas=(beta1, 0.999), weight_decay=weight_decay, fused=fused)
+    if name == "adam":
+        return torch.optim.Adam(parameters, betas=(beta1, 0.999), weight_decay=weight_decay, fused=fused)
     return torch.optim.SGD(parameters, momentum=beta1, weight_decay=weight_decay, fused=fused)

@@ -10,7 +10,7 @@ from pathlib import Path
 from utils.parallel import usable_cores
 
 CHOSEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # variables that a user may have set
-SPINS, SPINS_BESIDE_OTHERS = 4_000, 500  # before a waiting thread sleeps; GCC's OpenMP, PyTorch's, has 300,000
+SPINS, SPINS_BESIDE_OTHERS = 2_000, 500  # before a waiting thread sleeps; GCC's OpenMP, PyTorch's, has 300,000
 LOOK_S = 0.1  # how long others are watched
 STAT = Path("/proc/stat")  # proc(5)
 

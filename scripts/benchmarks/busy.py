@@ -29,7 +29,7 @@ START_S = 3.0  # a process works so long while another starts
 
 
 def benchmark_busy(options: argparse.Namespace) -> dict:
-    """Seconds of an iteration alone and beside another process, for each setting.
+    """Seconds of an iteration alone and beside another process, of the slower one of the two, for each setting.
 
     Processes of all settings stand ready, and take turns in random order: what is alone is alone on the machine, and
     what changes on it meanwhile changes for all. The second process of a pair was started while the first one worked.
@@ -56,7 +56,7 @@ def benchmark_busy(options: argparse.Namespace) -> dict:
 
 
 def measure(work: str, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Median seconds of an iteration in each round, by setting: alone, and beside a second process of the setting."""
+    """Median seconds of an iteration in each round, by setting: alone, and of the slower one of two processes."""
     alone = {name: [] for name in SETTINGS}
     beside = {name: [] for name in SETTINGS}
     for first in range(0, rounds, ROUNDS_OF_PROCESSES):
@@ -78,7 +78,7 @@ def take_turns(
     for name in order:
         for worker in pairs[name]:
             worker.begin(seconds=BESIDE_S)
-        beside[name].append(statistics.mean(worker.median_s() for worker in pairs[name]))
+        beside[name].append(max([worker.median_s() for worker in pairs[name]]))
 
 
 def start_pair(work: str, variables: dict[str, str] | None, stack: ExitStack) -> list[Worker]:
