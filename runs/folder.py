@@ -57,10 +57,11 @@ def run_options(run: Path) -> argparse.Namespace:
 
 
 def options_of_mixtures(run: Path) -> dict:
-    """Those of a run's options that decide on which mixtures it is evaluated in training; raises InputError if its
-    `config.json` is damaged.
+    """Those of a run's options that decide on which mixtures it is evaluated in training, and with which masks.
+
+    Raises InputError if its `config.json` is damaged.
     """
-    return stored_options(run / "config.json", ["list_val", "eval_list", "seed", "num_mix"])
+    return stored_options(run / "config.json", ["list_val", "eval_list", "seed", "num_mix", "masks"])
 
 
 def _check_model(config: Path) -> None:

@@ -51,7 +51,7 @@ def summary_of_best(run: Path) -> dict | None:
     row = next((row for row in history["val"] if row["epoch"] == epoch), None)
     if row is None or is_there(run / WEIGHTS) or not is_there(run / "config.json"):
         return None
-    return {**row, **options_of_mixtures(run), "masks": "auto", "per_instrument": instruments}
+    return {**row, **options_of_mixtures(run), "per_instrument": instruments}
 
 
 def check_summary(summary: dict) -> None:

@@ -29,11 +29,11 @@ from jobs.names import name_of_cloud
 from jobs.options import add_cloud_options, with_axis
 from jobs.players import CaptureSettings, read_source
 from separation import Separator
-from separation.export import CARD, FILES, NEW_CARD, export_model, read_card
+from separation.export import CARD, NEW_CARD, export_model, read_card
 from separation.model_card import FILL_IN
 from separation.separator import Cloud
 from utils.errors import InputError, run_command
-from utils.hub import push
+from utils.hub import FILES, push
 from utils.options import ArgumentParser, switch
 
 

@@ -9,21 +9,19 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runs.folder import FORMAT, SEPARATION_OPTIONS, WEIGHTS, run_called, run_options
+from runs.folder import FORMAT, NETS, SEPARATION_OPTIONS, WEIGHTS, run_called, run_options
 from runs.state import finish_outputs
 from runs.summary import summary_of_best
 from separation.model_card import model_card
 from separation.onnx_export import export_onnx
 from separation.separator import Seen, Separator
 from utils.errors import InputError, WriteError
-from utils.files import is_there, read_json, write_json
+from utils.files import is_there, read_json, real_path, write_json
+from utils.hub import FILES, ONNX
 from utils.leftovers import making, remove_left_behind
 from utils.shared_weights import save_nets
 
 CARD, NEW_CARD = "README.md", "README.new.md"  # the second one beside a card that was edited
-NETS = ("sound", "vision", "synthesizer")
-FILES = (WEIGHTS, "config.json", CARD)
-ONNX = ("masks.onnx", "level.onnx", "onnx.json")  # files that may lie beside them
 
 
 def export_model(
@@ -58,11 +56,11 @@ def export_model(
     settings = {name: getattr(options, name) for name in SEPARATION_OPTIONS}
     is_model = is_there(run / WEIGHTS) and is_there(run / CARD)
     card = read_card(run) if is_model else model_card(settings, summary_of_best(run))
-    is_new = _is_new(folder, overwrite)
+    is_new, place = _is_new(folder, overwrite), real_path(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_behind(folder.parent.glob(".export.*.tmp"))
-        with making(lambda: folder.parent / f".export.{secrets.token_hex(8)}.tmp", is_folder=True) as new:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(place.parent.glob(".export.*.tmp"))
+        with making(lambda: place.parent / f".export.{secrets.token_hex(8)}.tmp", is_folder=True) as new:
             try:
                 save_nets({name: getattr(separator.net, name).state_dict() for name in NETS}, new / WEIGHTS)
                 (new / CARD).write_text(card, encoding="utf-8")
@@ -70,9 +68,9 @@ def export_model(
                 if clouds is not None:
                     export_onnx(separator, new, clouds)
                 if not is_new:
-                    _keep_edited_card(folder, new)
+                    _keep_edited_card(place, new)
                 names = sorted(path.name for path in new.iterdir())
-                _replace(folder, new)
+                _replace(place, new)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
     except OSError as error:

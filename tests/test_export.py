@@ -241,6 +241,14 @@ def test_a_failure_leaves_what_was_there(run, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]
 
 
+def test_a_link_to_a_folder_is_followed(run, tmp_path, monkeypatch):
+    call(monkeypatch, run, tmp_path / "model")
+    (tmp_path / "link").symlink_to("model")
+    call(monkeypatch, run, tmp_path / "link", "--overwrite", "1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model", "run"]
+    Separator.from_pretrained(tmp_path / "link", "cpu")
+
+
 def test_settings_that_are_missing_or_of_a_later_version(run, tmp_path, monkeypatch):
     call(monkeypatch, run, tmp_path / "model")
     config = tmp_path / "model" / "config.json"
