@@ -84,10 +84,15 @@ def _is_new(folder: Path, overwrite: bool) -> bool:
         raise InputError(f"{folder}: a file; expected the name of a new folder")
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     others = sorted(present - {*FILES, *ONNX, NEW_CARD})
-    if present and (others or not overwrite):
+    if others:
         raise InputError(
-            f"{folder}: already holds {(others or sorted(present))[0]}; choose another folder, or --overwrite 1 to "
-            "replace an exported model"
+            f"{folder}: already holds {others[0]}, which is no part of an exported model; choose another folder, or "
+            "move it away"
+        )
+    if present and not overwrite:
+        raise InputError(
+            f"{folder}: already holds {sorted(present)[0]}; choose another folder, or --overwrite 1 to replace an "
+            "exported model"
         )
     return not present
 

@@ -76,7 +76,7 @@ def test_folders_that_are_taken(run, tmp_path, monkeypatch):
         call(monkeypatch, run, tmp_path / "model")
     call(monkeypatch, run, tmp_path / "model", "--overwrite", "1")
     (tmp_path / "model" / "mine.txt").write_text("kept")
-    with pytest.raises(InputError, match="already holds mine.txt"):
+    with pytest.raises(InputError, match="already holds mine.txt, which is no part of an exported model; .* move it away"):
         call(monkeypatch, run, tmp_path / "model", "--overwrite", "1")
     with pytest.raises(InputError, match="nowhere: no such folder"):
         call(monkeypatch, tmp_path / "nowhere", tmp_path / "other")
