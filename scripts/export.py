@@ -82,7 +82,7 @@ def parse_arguments() -> argparse.Namespace:
     add("folder", metavar="FOLDER", type=Path, nargs="?", help="folder to write")
     add("--overwrite", type=switch, default=0, help="1: replace the model in FOLDER (default: 0)")
     add("--push", metavar="OWNER/NAME", help="upload RUN, an exported model, to this repository of the Hub")
-    add("--onnx", action="store_true", help="write masks.onnx, level.onnx and onnx.json as well")
+    add("--onnx", action="store_true", help="write masks.onnx, axis.onnx and onnx.json as well")
     add("--points", nargs="+", default=[], help="with --onnx: a cloud of each musician, as of separate.py; or labels")
     add_cloud_options(parser)
     options = parser.parse_args(with_axis(sys.argv[1:]))

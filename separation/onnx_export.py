@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models import SeparationNet
 from models.separation_net import activate
-from separation.portable import FORMAT, LEVEL, MASKS, SETTINGS
+from separation.portable import AXIS, FORMAT, MASKS, SETTINGS
 from separation.separator import Seen, Separator
 from utils.errors import InputError, WriteError
 from utils.files import write_json
@@ -32,20 +32,19 @@ class MasksNet(nn.Module):
         return self.net.linear_masks(masks, magnitude.shape[2], "soft", padding="border")[:, 0]
 
 
-class LevelNet(nn.Module):
-    """Magnitude `[1, 1, F, T]` -> of each frame mean power and mean log magnitude on the model's axis, `[T]` each."""
+class AxisNet(nn.Module):
+    """Magnitude `[1, 1, F, T]` -> on the model's frequency axis `[F', T]`."""
 
     def __init__(self, net: SeparationNet):
         super().__init__()
         self.net = net
 
-    def forward(self, magnitude: Tensor) -> tuple[Tensor, Tensor]:
-        warped = self.net.to_log_frequency(magnitude)[0, 0]  # [F', T]
-        return warped.square().mean(dim=0), warped.log().mean(dim=0)
+    def forward(self, magnitude: Tensor) -> Tensor:
+        return self.net.to_log_frequency(magnitude)[0, 0]
 
 
 def export_onnx(separator: Separator, folder: Path, clouds: Mapping[str, Sequence[Seen]]) -> list[Path]:
-    """Writes `masks.onnx`, `level.onnx` and `onnx.json` into an existing folder.
+    """Writes `masks.onnx`, `axis.onnx` and `onnx.json` into an existing folder.
 
     Args:
         separator: on the CPU.
@@ -75,11 +74,11 @@ def export_onnx(separator: Separator, folder: Path, clouds: Mapping[str, Sequenc
         _write(
             MasksNet(net), (magnitude, sample), folder / MASKS, ["magnitude", "vectors"], ["masks"], ({}, any_number)
         )
-        _write(LevelNet(net), (magnitude,), folder / LEVEL, ["magnitude"], ["power", "log_magnitude"], ({},))
+        _write(AxisNet(net), (magnitude,), folder / AXIS, ["magnitude"], ["on_axis"], ({},))
         write_json(folder / SETTINGS, settings)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    return [folder / name for name in (MASKS, LEVEL, SETTINGS)]
+    return [folder / name for name in (MASKS, AXIS, SETTINGS)]
 
 
 def _write(module: nn.Module, inputs: tuple, path: Path, names: list[str], outputs: list[str], shapes: tuple) -> None:

@@ -15,16 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
+from separation.level import training_gain
 from separation.stream import Source, StemStream, Waveform
 from utils.errors import InputError
 from utils.files import read_json
 
-MASKS, LEVEL, SETTINGS = "masks.onnx", "level.onnx", "onnx.json"  # the files of an exported model
+MASKS, AXIS, SETTINGS = "masks.onnx", "axis.onnx", "onnx.json"  # the files of an exported model
 EPSILON = 1e-10  # as in `models.separation_net`
-WINDOWS = 32  # evenly spread windows of a recording from which its level is taken
-ACTIVE_DB = -40.0  # frames below this, against the loudest, are pauses
 RULES = ("binary", "soft", "shared")
-FORMAT = 1  # of onnx.json
+FORMAT = 2  # of onnx.json
 LARGEST = 2**27  # of the whole numbers in it
 
 
@@ -86,7 +85,7 @@ class PortableSeparator:
         folder = Path(folder)
         self.settings = PortableSettings.read(folder / SETTINGS)
         self.masks = _session(folder / MASKS, ["magnitude", "vectors"])
-        self.level = _session(folder / LEVEL, ["magnitude"])
+        self.axis = _session(folder / AXIS, ["magnitude"])
         self.channels = self.masks.get_inputs()[1].shape[-1]  # C
         self.vectors = self.settings.vectors
         if any(len(vector) != self.channels for vector in self.vectors.values()):
@@ -141,17 +140,15 @@ class PortableSeparator:
 
     def _gain(self, source: Source) -> float:
         """The factor that gives a recording the level of the mixtures the model was trained on; 1 for silence."""
-        window, rate_hz = self.settings.window, self.settings.rate_hz
-        last = max(source.length_at(rate_hz) - window, 0)
-        frames = []
-        for start in np.unique(np.linspace(0, last, WINDOWS).round().astype(int)).tolist():
-            spectrum = self._stft(source.read(start, window, rate_hz, mono=True))  # [1, F, T]
-            frames.append(self.level.run(None, {"magnitude": np.abs(spectrum)[None] + np.float32(EPSILON)}))
-        power, log_magnitude = (np.concatenate(part) for part in zip(*frames, strict=True))
-        if power.max() <= EPSILON:
-            return 1.0
-        is_active = power > power.max() * 10 ** (ACTIVE_DB / 10)
-        return math.exp(self.settings.log_magnitude - log_magnitude[is_active].mean())
+        settings = self.settings
+
+        def magnitude_of(wave: np.ndarray) -> np.ndarray:
+            return np.abs(self._stft(wave)[0]) + np.float32(EPSILON)
+
+        def on_axis(magnitude: np.ndarray) -> np.ndarray:
+            return self.axis.run(None, {"magnitude": magnitude[None, None]})[0]
+
+        return training_gain(magnitude_of, on_axis, settings.log_magnitude, source, settings.window, settings.rate_hz)
 
     def _separate_window(self, mixture: np.ndarray, vectors: np.ndarray, gain: float, rule: str) -> np.ndarray:
         """One window: `[channels, L]` -> `[N, channels, L]`."""

@@ -174,7 +174,16 @@ class Separator:
 
     def gain(self, source: Source) -> float:
         """The factor that brings a recording to the level of the mixtures the model was trained on."""
-        return training_gain(self.net, source, self.window.length, self.window.rate_hz)
+        net, window = self.net, self.window
+        expected = net.sound.bn0.running_mean.item()
+
+        def magnitude_of(wave: np.ndarray) -> np.ndarray:
+            return stft(torch.from_numpy(wave), net.stft_frame, net.stft_hop)[0].abs().numpy() + np.float32(EPSILON)
+
+        def on_axis(magnitude: np.ndarray) -> np.ndarray:
+            return net.to_log_frequency(torch.from_numpy(magnitude)[None, None])[0, 0].numpy()
+
+        return training_gain(magnitude_of, on_axis, expected, source, window.length, window.rate_hz)
 
     @computing("eval")
     @torch.inference_mode()

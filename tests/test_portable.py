@@ -45,18 +45,19 @@ def ratio_db(found, expected):
     return 10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum())
 
 
+@pytest.mark.parametrize("rate", [2 * RATE, RATE, 8000, RATE // 4])
 @pytest.mark.parametrize("masks", ["binary", "soft", "shared"])
-def test_the_same_stems(pair, masks):
+def test_the_same_stems(pair, masks, rate):
     """To 0.01 dB of a stem's energy and far below; a few points of binary masks lie at the threshold."""
     ours, portable, _ = pair
     seen = [(xyz, np.float32((255 * rgb).round() / 255)) for xyz, rgb in CLOUDS]
-    waves, rate = np.concatenate([music(), -0.5 * music()]), 2 * RATE  # two channels, resampled, several windows
+    waves = np.concatenate([music(), -0.5 * music()])  # two channels, resampled, several windows
     expected = ours.separate(np.tile(waves, 3), rate, seen, masks)
     found = portable.separate(np.tile(waves, 3), rate, NAMES, masks)
     assert found.shape == expected.shape
     for one, other in zip(found, expected, strict=True):
         assert abs(10 * np.log10((one**2).sum() / (other**2).sum())) < 0.01
-        assert ratio_db(one, other) > (35 if masks == "binary" else 80)
+        assert ratio_db(one, other) > (35 if masks == "binary" else 60)
 
 
 def test_clouds_that_stand_elsewhere_have_the_vectors_of_the_origin(tmp_path):
@@ -123,7 +124,7 @@ def test_what_is_wrong_is_told(pair, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        *({"format": 2}, {"window": None}, {"window": "x"}, {"stft_hop": 0}, {"rate_hz": True}, {"rule": "odd"}),
+        *({"format": 3}, {"window": None}, {"window": "x"}, {"stft_hop": 0}, {"rate_hz": True}, {"rule": "odd"}),
         *({"threshold": "x"}, {"log_magnitude": None}, {"log_magnitude": float("nan")}, {"window": 10**30}),
         *({"vectors": []}, {"vectors": {"a": "x"}}, {"vectors": {"a": [1, 2]}}, {"vectors": {"a": [[1]]}}),
     ],
@@ -141,9 +142,9 @@ def test_damaged_settings(pair, tmp_path, change):
 
 def test_another_model_in_its_place(pair, tmp_path):
     _, _, model = pair
-    for name in ("onnx.json", "level.onnx"):
+    for name in ("onnx.json", "axis.onnx"):
         (tmp_path / name).symlink_to(model / name)
-    (tmp_path / "masks.onnx").symlink_to(model / "level.onnx")
+    (tmp_path / "masks.onnx").symlink_to(model / "axis.onnx")
     with pytest.raises(InputError, match="masks.onnx: another model than"):
         PortableSeparator(tmp_path)
 

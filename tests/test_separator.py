@@ -7,9 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from conftest import DEVICES, ROOT
-from test_stream import low_noise
+from test_stream import low_noise, noise
 
 from arguments import build_parser, parse_arguments
 from dataset.collate import collate_clouds
@@ -18,7 +19,6 @@ from dataset.voxels import make_voxels
 from from_options import build_model
 from runs.folder import PUBLISHED_OPTIONS, run_options
 from separation import Separator
-from separation.level import training_gain
 from separation.stream import Waveform
 from utils import checkpoint
 from utils.errors import InputError
@@ -93,6 +93,11 @@ def music(channels=1, seconds=3.0, rate=RATE, seed=0):
     return (tones + 0.02 * low_noise(channels, seconds, rate)[:, : len(t)]).astype(np.float32)
 
 
+def noisy_music(seconds=8.0):
+    """The same with noise up to half of the rate."""
+    return music(seconds=seconds) + np.float32(0.01) * noise(1, int(seconds * RATE))
+
+
 def test_one_window_is_what_the_evaluation_gives(separator, monkeypatch):
     """At the level of training; but the outermost frames and bins, half empty there, are kept whole."""
     net, mixture = separator.net, music()[:, :WINDOW]
@@ -128,8 +133,8 @@ def test_the_level_of_a_recording_changes_nothing_but_the_level(separator, gain,
 
 def test_the_level_is_that_of_training(separator):
     """After the gain the mean log magnitude of what is played is the one the model's first layer expects."""
-    source = Waveform(music(seconds=8.0), RATE)
-    gain = training_gain(separator.net, source, WINDOW, RATE)
+    source = Waveform(noisy_music(), RATE)
+    gain = separator.gain(source)
     levels = []
     separator.net.sound.bn0.register_forward_pre_hook(lambda module, inputs: levels.append(inputs[0].mean().item()))
     try:
@@ -138,8 +143,16 @@ def test_the_level_is_that_of_training(separator):
         separator.net.sound.bn0._forward_pre_hooks.clear()
     assert np.mean(levels) == pytest.approx(-3.0, abs=0.05)
     with_pauses = np.concatenate([np.zeros((1, 50_000), "f"), source.read(0, source.num_samples, RATE)], axis=1)
-    assert training_gain(separator.net, Waveform(with_pauses, RATE), WINDOW, RATE) == pytest.approx(gain, rel=0.1)
-    assert training_gain(separator.net, Waveform(np.zeros((1, 9000), "f"), RATE), WINDOW, RATE) == 1.0
+    assert separator.gain(Waveform(with_pauses, RATE)) == pytest.approx(gain, rel=0.1)
+    assert separator.gain(Waveform(np.zeros((1, 9000), "f"), RATE)) == 1.0
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_recordings_of_lower_rates_have_about_the_same_level(separator, factor):
+    """Bins above half of their rate hold rounding noise alone: if it counted, the gain would rise by 30 dB."""
+    low = soxr.resample(noisy_music().T, RATE, RATE / factor, quality="VHQ").T
+    found = separator.gain(Waveform(low, RATE // factor)) / separator.gain(Waveform(noisy_music(), RATE))
+    assert abs(20 * np.log10(found)) < 10
 
 
 def test_silence_stays_silent(separator):

@@ -10,7 +10,7 @@ from utils.errors import InputError
 
 NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
 FILES = ("model.safetensors", "config.json", "README.md")  # of a shared model; they are downloaded: none could be run
-ONNX = ("masks.onnx", "level.onnx", "onnx.json")  # that may lie beside them, and are uploaded as well
+ONNX = ("masks.onnx", "axis.onnx", "onnx.json")  # that may lie beside them, and are uploaded as well
 
 
 def pull(name: str) -> Path:
