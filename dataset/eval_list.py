@@ -35,7 +35,7 @@ def read_eval_list(path: str | Path, *, num_mix: int, num_frames: int, window: W
     """
     try:
         with open_text(path) as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, strict=True)
             lines = [(f"{path}:{reader.line_num}", names_of(row)) for row in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({words_of(error)})") from error

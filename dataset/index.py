@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.cells import rows_of
 from utils.errors import InputError
 from utils.files import fault_of_file, fault_of_folder, open_text, replacing, words_of
 
@@ -77,12 +78,12 @@ def parse_index(path: str | Path) -> list[IndexRow | InputError]:
     """
     try:
         with open_text(path) as file:
-            lines = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader]
+            lines = list(rows_of(file, path))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({words_of(error)}); scripts/create_index_files.py makes index files"
         ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a CSV text file ({error})") from error
     rows = [
         _parse_row([field.strip() for field in fields], f"{path}:{number}")

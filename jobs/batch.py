@@ -109,5 +109,7 @@ def _fail(tally: Tally, job: Job | InputError, error: InputError | OSError) -> N
     if isinstance(error, OSError):
         told = user_error(error) or InputError(f"{error.filename or job.mixture}: {words_of(error)}")
     tally.failed += 1
-    where = "" if isinstance(job, InputError) or str(told).startswith(f"{job.mixture}: ") else f"{job.mixture}: "
-    complain(f"error: {where}{told}")
+    where = []
+    if isinstance(job, Job):
+        where = [job.origin] * bool(job.origin) + [str(job.mixture)] * (not str(told).startswith(f"{job.mixture}: "))
+    complain(": ".join(["error", *where, str(told)]))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from utils.cells import rows_of
 from utils.errors import InputError
 from utils.files import open_text, real_path, words_of
 
@@ -24,6 +24,7 @@ class Job:
         points: for each musician a cloud's file or a folder of frames. scene: a capture of all of them, or a folder of
             frames. labels: the instruments. One of the three is given.
         names: of the stems; empty: those of the clouds' files.
+        origin: file and line of a job in a list.
     """
 
     mixture: Path
@@ -32,6 +33,7 @@ class Job:
     scene: str = ""
     labels: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def seen(self) -> tuple:
@@ -79,40 +81,44 @@ def _of_folder(folder: Path, common: Job) -> Iterator[Job]:
 def _of_list(path: Path, common: Job) -> Iterator[Job | InputError]:
     try:
         with open_text(path) as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+            lines = [(number, line) for number, line in enumerate(file, 1) if line.strip(" \t\r\n,")]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({words_of(error)})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a CSV text file ({error})") from error
-    rows = [(number, row) for number, row in rows if any(row)]
-    titles = [title.lower() for title in rows[0][1]] if rows else []
+    titles = [title.lower() for title in _cells(path, *lines[0])] if lines else []
     if "mixture" not in titles or not set(titles) <= set(COLUMNS) or len(set(titles)) < len(titles):
         raise InputError(f"{path}: the first line is not a header of {','.join(COLUMNS)}; mixture is required")
-    for number, row in rows[1:]:
+    for number, line in lines[1:]:
         try:
+            row = _cells(path, number, line)
             if len(row) != len(titles):
-                raise InputError(f"{len(row)} cells in a table of {len(titles)} columns")
-            yield _of_row(dict(zip(titles, row, strict=True)), common)
+                raise InputError(f"{path}:{number}: {len(row)} cells in a table of {len(titles)} columns")
+            yield _of_row(dict(zip(titles, row, strict=True)), common, f"{path}:{number}")
         except InputError as error:
-            yield InputError(f"{path}:{number}: {error}")
+            yield error
 
 
-def _of_row(cells: dict[str, str], common: Job) -> Job:
-    """The job of a row: column -> cell."""
+def _cells(path: Path, number: int, line: str) -> list[str]:
+    """The cells of a line, which is a row of its own: a quotation mark that is not closed costs no other row."""
+    return [cell.strip() for _, row in rows_of([line], path, number) for cell in row]
+
+
+def _of_row(cells: dict[str, str], common: Job, origin: str) -> Job:
+    """The job of a row: column -> cell; origin: file and line."""
     if not cells["mixture"]:
-        raise InputError("no mixture")
+        raise InputError(f"{origin}: no mixture")
     for column, cell in cells.items():
         if "\0" in cell:
-            raise InputError(f"{column} holds a zero byte")
+            raise InputError(f"{origin}: {column} holds a zero byte")
     told = [name for name in SEEN if cells.get(name)]
     if len(told) > 1:
-        raise InputError(f"{' and '.join(told)} are given; expected one of them")
+        raise InputError(f"{origin}: {' and '.join(told)} are given; expected one of them")
     if not told and not any(common.seen):
-        raise InputError(f"none of {', '.join(SEEN)} is given, neither here nor as an option")
+        raise InputError(f"{origin}: none of {', '.join(SEEN)} is given, neither here nor as an option")
     mixture = Path(cells["mixture"])
     output = Path(cells["output"]) if cells.get("output") else common.output / mixture.stem
-    job = replace(common, mixture=mixture, output=output)
+    job = replace(common, mixture=mixture, output=output, origin=origin)
     if told:
         points, labels = _parts(cells, "points"), _parts(cells, "labels")
         job = replace(job, points=points, scene=cells.get("scene", ""), labels=labels)

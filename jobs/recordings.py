@@ -107,9 +107,8 @@ def separate_recording(
         say(f"{path}: {level.energy_db:z.1f} dB of the recording's energy")
         if settings.encoding.clips and level.peak > 1:
             beyond_db = 20 * math.log10(level.peak)
-            say(
-                f"note: {path}: clipped: peaks were up to {beyond_db:.1f} dB above full scale; --subtype FLOAT keeps it"
-            )
+            keeping = "--format wav --subtype FLOAT keeps them"
+            say(f"note: {path}: clipped: peaks were up to {beyond_db:.1f} dB above full scale; {keeping}")
     if players.scene:
         _write_scene(job, players, outputs)
     if settings.report:

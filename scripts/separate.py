@@ -159,6 +159,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("one of the arguments --points --scene --labels is required")
     if options.resume and not options.batch:
         raise InputError("--resume goes with --batch; --overwrite 1 replaces what is there")
+    if options.resume and options.overwrite:
+        raise InputError("--resume 1 leaves out what is there, --overwrite 1 replaces it: choose one")
     if options.num_sources and not (options.scene or options.batch):
         raise InputError("--num_sources goes with --scene; with --points every cloud is a source")
     if (options.keep or options.drop) and (options.num_sources or not (options.scene or options.batch)):

@@ -23,7 +23,7 @@ def read_listener(path: FilePath) -> Listener:
     rows: list[list[float]] = []
     try:
         with open_text(path) as file:
-            reader = csv.reader(file)
+            reader = csv.reader(file, strict=True)
             if (title := next(reader, [])) != COLUMNS:
                 raise InputError(f"{path}: line 1 is {','.join(title)!r}; expected {','.join(COLUMNS)}")
             for row in reader:

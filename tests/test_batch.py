@@ -139,8 +139,19 @@ def test_a_list(batch, tmp_path):
     lines = complaint.splitlines()
     assert lines[-1].startswith("error: 3 of 5 ")
     assert any(line.startswith("error: list.csv:7: 2 cells in a table of 4 columns") for line in lines)
-    assert any("songs/two.flac: nobody.ply: " in line for line in lines)
-    assert any("songs/lost.wav: " in line for line in lines)
+    assert any(line.startswith("error: list.csv:5: songs/two.flac: nobody.ply: ") for line in lines)
+    assert any(line.startswith("error: list.csv:6: songs/lost.wav: ") for line in lines)
+
+
+def test_a_quotation_mark_costs_its_row_alone(batch, tmp_path):
+    (tmp_path / "list.csv").write_text(
+        'mixture,points,names\n"song.wav,violin.ply,\n"songs/one.wav",violin.ply,a;b\n"songs/one.wav","violin.ply",\r\n'
+    )
+    code, printed, complaint = batch("--batch", "list.csv")
+    assert code == 2 and "1 of 3 recordings separated" in printed
+    first, second, _ = complaint.splitlines()
+    assert first == "error: list.csv:2: not a row of a CSV file (a quotation mark is not closed)"
+    assert second == "error: list.csv:3: songs/one.wav: names: 2 name(s) for 1 source(s) (a b)"
 
 
 def test_a_row_without_clouds_takes_those_of_the_command_line(tmp_path):
@@ -207,6 +218,7 @@ def test_rows_that_are_wrong(tmp_path, row, message):
         (("--batch", "songs", "--mixture", "songs/one.wav", *CLOUDS), "not allowed with argument"),
         (("--mixture", "songs/one.wav"), "one of the arguments --points --scene --labels is required"),
         (("--mixture", "songs/one.wav", *CLOUDS, "--resume", 1), "--resume goes with --batch"),
+        (("--batch", "songs", *CLOUDS, "--resume", 1, "--overwrite", 1), "choose one"),
         (("--mixture", "songs/one.wav", *CLOUDS, "--format", "mp3"), "invalid choice"),
         (
             ("--mixture", "songs/one.wav", *CLOUDS, "--format", "flac", "--subtype", "float"),
@@ -236,6 +248,9 @@ def test_wrong_calls_are_one_line(batch, tmp_path, words, message):
         "{number:s}",
         "{name!q}",
         "{number:999999999999}",
+        "{name:9999999999}",
+        "{name:>02000000000}",
+        "{name:.99999}{number}",
     ],
 )
 def test_templates_that_are_none(template):
@@ -251,6 +266,8 @@ def test_templates(tmp_path):
         stem_files(job, ["violin", "cello"], "{name:.0}x", "wav")
     with pytest.raises(InputError, match="cannot be printed"):
         stem_files(job, ["violin", "cello"], "{number:c}", "wav")
+    with pytest.raises(InputError, match="longer than the 255 bytes of a file's name"):
+        stem_files(job, ["violin", "cello"], check_template("{name:ü<200}"), "wav")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +295,7 @@ def test_samples_beyond_full_scale_are_told(batch, tmp_path):
     soundfile.write("loud.wav", 8 / np.abs(samples).max() * samples, rate, subtype="FLOAT")
     code, printed, _ = batch("--mixture", "loud.wav", *CLOUDS, "--subtype", "PCM_16", "--masks", "shared")
     assert code == 0
-    assert "dB above full scale; --subtype FLOAT keeps it" in printed
+    assert "dB above full scale; --format wav --subtype FLOAT keeps them" in printed
     assert any(np.abs(soundfile.read(path)[0]).max() > 0.999 for path in (tmp_path / "out").glob("*.wav"))
     _, printed, _ = batch("--mixture", "loud.wav", *CLOUDS, "--output", "floats", "--masks", "shared")
     assert "full scale" not in printed
@@ -288,6 +305,18 @@ def test_more_channels_than_a_format_has(batch, tmp_path):
     soundfile.write("wide.wav", np.full((4000, 9), 0.1), 22050)
     code, _, complaint = batch("--mixture", "wide.wav", *CLOUDS, "--format", "flac")
     assert code == 2 and "9 channels, and flac files have at most 8 channels" in complaint
+
+
+@pytest.mark.parametrize(("rate", "is_written"), [(65_535, True), (88_200, True), (88_201, False)])
+def test_rates_that_a_format_lacks_do_not_end_the_batch(batch, tmp_path, rate, is_written):
+    soundfile.write("songs/fine.wav", np.full(40_000, 0.1), rate)
+    code, printed, complaint = batch("--batch", "songs", *CLOUDS, "--format", "flac")
+    assert (code == 0) == is_written and (tmp_path / "out" / "two" / "violin.flac").exists()
+    assert (tmp_path / "out" / "fine" / "violin.flac").exists() == is_written
+    told = (
+        "error: songs/fine.wav: out/fine/violin.flac: 88201 Hz, and flac files have rates above 65535 Hz in tens alone"
+    )
+    assert complaint.startswith(told) or is_written
 
 
 def test_a_scene_of_several_recordings(batch, tmp_path, open3d, monkeypatch):  # noqa: F811

@@ -52,6 +52,10 @@ def test_accepted_forms(tree, text):
         ("\n \n", "train.csv: the list is empty"),
         (ROW + "\n./data/audio/cello\n", r"train.csv:2: .*found 1 column"),
         (ROW + ",4\n", r"train.csv:1: .*found 4 column"),
+        (
+            ROW + '\n"' + ROW + "\n" + ROW + "\n",
+            r"train.csv:2: .* CSV file \(a quotation mark is not closed",
+        ),
         (ROW[:-1] + "-3", "train.csv:1: the number of frames is '-3'"),
         (ROW[:-1] + "0", "train.csv:1: the number of frames is '0'"),
         (ROW[:-1] + "many", "train.csv:1: the number of frames is 'many'"),

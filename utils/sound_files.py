@@ -21,6 +21,7 @@ SUBTYPES = {  # of each format, the default first
 }
 MOST_CHANNELS = {"wav": 1024, "flac": 8}
 MOST_HZ = {"wav": 2**31 - 1, "flac": 655_350}
+WHOLE_HZ = 65_535  # FLAC has rates above this in tens alone
 MOST_BYTES = 2**32 - 2**16  # of samples in a WAV file; its 64-bit form RF64 holds more
 
 
@@ -69,6 +70,9 @@ def writing_sound(
         what = f"{num_channels} channels" if num_channels > most_channels else f"{rate_hz} Hz"
         limits = f"at most {most_channels} channels and {most_hz} Hz"
         raise InputError(f"{path}: {what}, and {encoding.format} files have {limits}; choose another --format")
+    if encoding.format == "flac" and rate_hz > WHOLE_HZ and rate_hz % 10:
+        limits = f"rates above {WHOLE_HZ} Hz in tens alone"
+        raise InputError(f"{path}: {rate_hz} Hz, and flac files have {limits}; choose another --format")
     kind = encoding.format.upper()
     if kind == "WAV" and num_samples * num_channels * BYTES[encoding.subtype] > MOST_BYTES:
         kind = "RF64"
@@ -76,7 +80,12 @@ def writing_sound(
         kind = "WAVEX"
     with replacing(path) as temporary, open(temporary, "wb") as file:
         sink = _Sink(file)
-        with soundfile.SoundFile(sink, "w", rate_hz, num_channels, format=kind, subtype=encoding.subtype) as sound:
+        try:
+            sound = soundfile.SoundFile(sink, "w", rate_hz, num_channels, format=kind, subtype=encoding.subtype)
+        except soundfile.LibsndfileError as error:
+            sink.check()
+            raise InputError(f"{path}: cannot be written as {encoding.format} ({error.error_string})") from error
+        with sound:
 
             def append(samples: np.ndarray) -> None:
                 try:
