@@ -28,7 +28,7 @@ MODEL_OPTIONS = [
     *("arch_sound", "arch_vision", "arch_synthesizer", "num_channels", "ngf", "instruments"),
     *("num_frames", "stride_frames", "frame_pool"),
     *("vision_activation", "sound_activation", "output_activation", "binary_mask", "log_freq", "log_bins"),
-    *("loss", "weighted_loss"),
+    *("loss", "weighted_loss", "weight_scale"),
     *("audRate", "stft_frame", "stft_hop", "voxel_size", "rgbs_feature"),
 ]
 
@@ -117,6 +117,12 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add("--mask_thres", type=real(0, 1), default=0.5, help="a binary mask is 1 above this")
     add("--loss", default="bce", choices=list(CRITERIA), help="bce for binary masks, l1 or l2 for ratio masks")
     add("--weighted_loss", type=switch, default=0, help="weigh the loss by the mixture's log magnitude")
+    add(
+        "--weight_scale",
+        type=real(0, 10**6, exclusive=True),
+        default=1,
+        help="factor of the magnitudes in these weights; 1022 / stft_frame weighs as the published window does",
+    )
     add("--log_freq", type=switch, default=1, help="masks on a logarithmic frequency axis")
     add("--log_bins", type=whole(2, 2**14), default=LOG_BINS, help="bins of that axis; 512 suit rates of 44.1 kHz")
 

@@ -55,6 +55,7 @@ def model_of(options: argparse.Namespace) -> ModelSettings:
         mask_thres=options.mask_thres,
         loss=options.loss,
         weighted_loss=bool(options.weighted_loss),
+        weight_scale=options.weight_scale,
         log_freq=bool(options.log_freq),
         log_bins=options.log_bins,
         stft_frame=options.stft_frame,

@@ -20,6 +20,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--loss bce needs --binary_mask 1; ratio masks are trained with --loss l1 or l2")
     if options.loss == "bce" and options.output_activation not in ("sigmoid", "softmax"):
         raise InputError(f"--loss bce needs masks in 0..1: not --output_activation {options.output_activation}")
+    if options.weight_scale != 1 and not options.weighted_loss:
+        raise InputError(f"--weight_scale {options.weight_scale} is for --weighted_loss 1; leave it at 1 without")
     if options.arch_vision == "label" and options.num_frames > 1:
         raise InputError("--arch_vision label looks at no frames: leave --num_frames at 1")
     if options.instruments and options.arch_vision != "label":

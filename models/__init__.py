@@ -150,6 +150,7 @@ def build_separation_net(
         binary_mask=model.binary_mask,
         mask_thres=model.mask_thres,
         weighted_loss=model.weighted_loss,
+        weight_scale=model.weight_scale,
         log_freq=model.log_freq,
         log_bins=model.log_bins,
         stft_frame=model.stft_frame,

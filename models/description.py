@@ -27,6 +27,7 @@ class ModelSettings:
     mask_thres: float
     loss: str
     weighted_loss: bool
+    weight_scale: float
     log_freq: bool
     log_bins: int
     stft_frame: int

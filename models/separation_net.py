@@ -77,6 +77,7 @@ class SeparationNet(nn.Module):
         mask_thres: float = 0.5,
         criterion: Callable[[Tensor, Tensor, Tensor], Tensor] = weighted_bce,
         weighted_loss: bool = False,
+        weight_scale: float = 1.0,
         log_freq: bool = True,
         log_bins: int = LOG_BINS,
         stft_frame: int = 1022,
@@ -90,7 +91,7 @@ class SeparationNet(nn.Module):
         self.output_activation = output_activation
         self.binary_mask, self.mask_thres = binary_mask, mask_thres
         self.log_freq, self.log_bins = log_freq, log_bins
-        self.criterion, self.weighted_loss = criterion, weighted_loss
+        self.criterion, self.weighted_loss, self.weight_scale = criterion, weighted_loss, weight_scale
         self.stft_frame, self.stft_hop = stft_frame, stft_hop
         self.amp = AMP[amp]
 
@@ -114,7 +115,7 @@ class SeparationNet(nn.Module):
             raise ValueError(f"clouds of {len(seen)} sources, but waveforms of {len(sources)}")
         spectrum = stft(mixture, self.stft_frame, self.stft_hop)  # [B, F, T]
         magnitude = self.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
-        weight = loss_weight(magnitude, self.weighted_loss)  # [B, 1, F', T]
+        weight = loss_weight(magnitude, self.weighted_loss, self.weight_scale)  # [B, 1, F', T]
         heard = self.listen(magnitude)  # [B, C, F', T]
         masks = self.fuse(seen, heard)  # [N, B, 1, F', T]
 

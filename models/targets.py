@@ -19,6 +19,6 @@ def target_masks(mixture: Tensor, sources: Tensor, binary: bool) -> Tensor:
     return (sources >= sources.amax(dim=0)).to(mixture.dtype)
 
 
-def loss_weight(mixture: Tensor, weighted: bool) -> Tensor:
-    """`clamp(log(1 + magnitude), 1e-3, 10)` of the mixture, or ones: `[B, 1, F, T]`."""
-    return torch.log1p(mixture).clamp(1e-3, 10.0) if weighted else torch.ones_like(mixture)
+def loss_weight(mixture: Tensor, weighted: bool, scale: float = 1.0) -> Tensor:
+    """`clamp(log(1 + scale * magnitude), 1e-3, 10)` of the mixture, or ones: `[B, 1, F, T]`."""
+    return torch.log1p(scale * mixture).clamp(1e-3, 10.0) if weighted else torch.ones_like(mixture)

@@ -26,7 +26,7 @@ echo "== the published rate =="
 train "$id-published" --resume 1
 evaluate "$id-published" "$window"
 echo "== full band, as many frames and bins of the logarithmic axis =="
-full="--audRate $rate --stft_frame 4094 --stft_hop 1024 --audLen 65535"
+full="--audRate $rate --stft_frame 4094 --stft_hop 1024 --audLen 65535 --weight_scale 0.25"
 # shellcheck disable=SC2086
 train "$id-full256" --resume 1 $full
 evaluate "$id-full256" 65535

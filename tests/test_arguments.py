@@ -82,6 +82,7 @@ def test_every_option_has_help_and_is_read():
         ("--audLen 60000", "--audLen 60000 makes 235 .* try --audLen 65535"),
         ("--audLen 16383", "try --audLen 32767"),
         ("--stft_frame 1000 --log_freq 0", "--stft_frame 1000 makes 501 frequency bins"),
+        ("--weight_scale 0.25", "--weight_scale 0.25 is for --weighted_loss 1"),
         ("--log_bins 300", "--log_bins 300: unet7 needs a multiple of 128"),
         ("--stft_hop 600", "--stft_hop 600"),
         ("--num_gpus 0", "--num_gpus"),

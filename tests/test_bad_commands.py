@@ -51,6 +51,7 @@ OUT_OF_RANGE = {
     "mask_thres": ["1.5", "-0.1", "nan"],
     "loss": ["l3", "l1"],
     "weighted_loss": ["-1"],
+    "weight_scale": ["0", "-1", "nan", "inf"],
     "log_freq": ["on"],
     "log_bins": ["1", "300", "1048576"],
     "masks": ["hard"],

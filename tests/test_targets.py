@@ -36,4 +36,5 @@ def test_weights():
     magnitude = torch.tensor([0.0, 1.0, 1e9]).reshape(1, 1, 3, 1)
     expected = torch.tensor([1e-3, torch.log(torch.tensor(2.0)), 10.0]).reshape(1, 1, 3, 1)
     torch.testing.assert_close(loss_weight(magnitude, True), expected)
+    torch.testing.assert_close(loss_weight(4 * magnitude, True, 0.25), expected)
     assert torch.equal(loss_weight(magnitude, False), torch.ones(1, 1, 3, 1))

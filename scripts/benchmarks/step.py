@@ -107,7 +107,7 @@ def compute_by_stages(net: SeparationNet, batch: Batch, clock: Callable[..., Non
     """The forward and backward of `SeparationNet`, stage by stage; `clock(stage, way)` is called after each -> loss."""
     spectrum = stft(batch.mixture, net.stft_frame, net.stft_hop)  # [B, F, T]
     magnitude = net.to_log_frequency(spectrum.abs().unsqueeze(1) + EPSILON)  # [B, 1, F', T]
-    weight = loss_weight(magnitude, net.weighted_loss)
+    weight = loss_weight(magnitude, net.weighted_loss, net.weight_scale)
     targets = net.targets(magnitude, batch.sources)  # [N, B, 1, F', T]
     clock("spectrogram")
     seen = net.look(batch.clouds, len(batch))  # [N, B, C]
