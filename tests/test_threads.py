@@ -11,7 +11,7 @@ from benchmarks.busy import worker_of
 from conftest import ROOT
 
 from utils import threads
-from utils.threads import SPINS, SPINS_BESIDE_OTHERS, idle_cores, share_cores
+from utils.threads import SPINS, SPINS_BESIDE_OTHERS, environment_of_each, idle_cores, share_cores
 
 COMMANDS = ["main.py", *sorted(f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py"))]
 WATCH = """
@@ -59,11 +59,20 @@ def test_as_many_threads_as_a_container_allows(unset, monkeypatch):
     monkeypatch.setattr(threads, "usable_cores", lambda: 3)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(threads, "idle_cores", lambda: 2.9)
+    monkeypatch.setattr(threads, "set_here", set())
     share_cores()
     assert (os.environ["OMP_NUM_THREADS"], os.environ["GOMP_SPINCOUNT"]) == ("3", str(SPINS))
+    assert environment_of_each(2, threads=3)["OMP_NUM_THREADS"] == "1"  # which share them
+
+
+def test_a_users_number_of_threads_stays(unset, monkeypatch):
+    assert environment_of_each(2, threads=8)["OMP_NUM_THREADS"] == "4"
+    monkeypatch.setattr(threads, "usable_cores", lambda: 3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(threads, "set_here", set())
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     share_cores()
-    assert os.environ["OMP_NUM_THREADS"] == "2"
+    assert os.environ["OMP_NUM_THREADS"] == environment_of_each(2, threads=2)["OMP_NUM_THREADS"] == "2"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import torch
 from utils.distributed import LAUNCHER, STORE
 from utils.leftovers import scratch
 from utils.parallel import interrupts_waiting
+from utils.threads import environment_of_each
 
 SECONDS_TO_SAVE = 600  # after a signal, before the processes are killed
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -31,14 +32,9 @@ def launch(command: list[str], processes: int) -> int:
     Returns:
         The exit code: 0, or that of the process that failed first; 128 + n after signal n.
     """
-    threads = str(max(1, torch.get_num_threads() // processes))
     with scratch("meeting") as folder:
-        environment = {
-            "OMP_NUM_THREADS": threads,
-            **os.environ,
-            STORE: str(folder / "store"),
-            LAUNCHER: str(os.getpid()),
-        }
+        environment = environment_of_each(processes, torch.get_num_threads())
+        environment |= {STORE: str(folder / "store"), LAUNCHER: str(os.getpid())}
         environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
         started: list[subprocess.Popen] = []
         with _forwarding_signals(started) as came:

@@ -13,6 +13,8 @@ CHOSEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # variables that a user may have
 SPINS, SPINS_BESIDE_OTHERS = 2_000, 500  # before a waiting thread sleeps; GCC's OpenMP, PyTorch's, has 300,000
 LOOK_S = 0.1  # how long others are watched
 STAT = Path("/proc/stat")  # proc(5)
+THREADS = "OMP_NUM_THREADS"
+set_here: set[str] = set()  # variables that hold what `share_cores` chose, and not the user
 
 
 def share_cores() -> None:
@@ -26,8 +28,15 @@ def share_cores() -> None:
     if not any(name in os.environ for name in CHOSEN):
         shared = idle_cores() < usable_cores() - 0.5
         os.environ["GOMP_SPINCOUNT"] = str(SPINS_BESIDE_OTHERS if shared else SPINS)
-    if usable_cores() < (os.cpu_count() or 1):
-        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    if usable_cores() < (os.cpu_count() or 1) and THREADS not in os.environ:
+        os.environ[THREADS] = str(usable_cores())
+        set_here.add(THREADS)
+
+
+def environment_of_each(processes: int, threads: int) -> dict[str, str]:
+    """The environment for each of several processes that share `threads`; what the user has set stays."""
+    shared = {} if THREADS in os.environ and THREADS not in set_here else {THREADS: str(max(1, threads // processes))}
+    return {**os.environ, **shared}
 
 
 def idle_cores(seconds: float = LOOK_S) -> float:
