@@ -55,8 +55,10 @@ def check_options(options: argparse.Namespace) -> None:
         )
     if options.init and (options.weights_sound or options.weights_vision or options.weights_synthesizer):
         raise InputError("--init has weights for all nets: leave --weights_sound, ... out")
-    if "sound" in options.freeze and not (options.init or options.weights_sound):
-        raise InputError("--freeze sound: random weights would stay; give it weights by --init or --weights_sound")
+    for net in options.freeze:
+        if not (options.init or getattr(options, f"weights_{net}")):
+            told = f"give it weights by --init or --weights_{net}"
+            raise InputError(f"--freeze {net}: random weights would stay; {told}")
     if options.resume and options.overwrite:
         raise InputError("--resume 1 resumes a run, --overwrite 1 starts it over: choose one")
     if options.mode == "eval" and options.arch_vision == "label" and not options.instruments:

@@ -22,22 +22,24 @@ LABELS = "fc.weight"  # of a label net: the vectors of the instruments
 
 def start(model: SeparationNet, options: argparse.Namespace) -> None:
     """Fills the nets of a new run as the options say; raises InputError as `start_from`."""
-    has_trunk = start_from(model, Path(options.init), options.instruments) if options.init else False
+    init, instruments, frozen = Path(options.init), options.instruments, options.freeze
+    has_trunk = start_from(model, init, instruments, frozen) if options.init else False
     if not has_trunk:
         start_vision(model, options)
 
 
-def start_from(model: SeparationNet, run: Path, instruments: Sequence[str] = ()) -> bool:
+def start_from(model: SeparationNet, run: Path, instruments: Sequence[str] = (), frozen: Sequence[str] = ()) -> bool:
     """Starts all nets from a run or an exported model: what fits is taken, and what does not is listed.
 
     Args:
         instruments: of a model of labels: their vectors are found by their names.
+        frozen: nets that training will leave as they are.
 
     Returns:
         Whether something of the vision net was taken.
 
     Raises:
-        InputError: no such run, or a file of it is damaged, or nothing of it fits.
+        InputError: no such run, or a file of it is damaged, or nothing of it fits, or not all of a net to be frozen.
     """
     others = run_options(run).instruments
     taken = {}
@@ -49,6 +51,8 @@ def start_from(model: SeparationNet, run: Path, instruments: Sequence[str] = ())
         total = len(own.state_dict())
         taken[net] = total - len(new)
         say(f"{net} net: {taken[net]} of {total} tensors from {path}{_listed('new', new)}{_listed('not taken', left)}")
+        if new and net in frozen:
+            raise InputError(f"--freeze {net}: {new[0]} is not in {path} as this model needs it, and would stay random")
     if not any(taken.values()):
         raise InputError(f"--init {run}: nothing in it fits this model")
     return taken["vision"] > 0

@@ -16,12 +16,14 @@ from separation.model_card import model_card
 from separation.onnx_export import export_onnx
 from separation.separator import Seen, Separator
 from utils.errors import InputError, WriteError
-from utils.files import is_there, read_json, real_path, write_json
+from utils.files import fault_of_folder, is_there, make_folder, read_json, real_path, write_json
 from utils.hub import FILES, ONNX
 from utils.leftovers import making, remove_left_behind
 from utils.shared_weights import save_nets
 
+PARTIAL = ".export."  # begins the name of a folder that is being written
 CARD, NEW_CARD = "README.md", "README.new.md"  # the second one beside a card that was edited
+OURS = {*FILES, *ONNX, NEW_CARD}
 
 
 def export_model(
@@ -33,8 +35,8 @@ def export_model(
 ) -> list[Path]:
     """Writes `model.safetensors`, `config.json` and a model card, `README.md`, into `folder`.
 
-    The settings are those that a separation needs. Nothing is written about the machine or about paths on it. All files
-    appear at once, or none does.
+    The settings are those that a separation needs. Nothing is written about the machine or about paths on it. No file
+    appears or is replaced before all are complete.
 
     Args:
         run: its best weights are taken; or an exported model.
@@ -56,21 +58,22 @@ def export_model(
     settings = {name: getattr(options, name) for name in SEPARATION_OPTIONS}
     is_model = is_there(run / WEIGHTS) and is_there(run / CARD)
     card = read_card(run) if is_model else model_card(settings, summary_of_best(run))
-    is_new, place = _is_new(folder, overwrite), real_path(folder)
+    place = real_path(folder)
+    _check_place(folder, overwrite)
+    beside = place if place.is_dir() else place.parent  # on the same disk, even where the folder is a mount point
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_behind(place.parent.glob(".export.*.tmp"))
-        with making(lambda: place.parent / f".export.{secrets.token_hex(8)}.tmp", is_folder=True) as new:
+        make_folder(beside)
+        remove_left_behind(beside.glob(f"{PARTIAL}*"))
+        with making(lambda: beside / f"{PARTIAL}{secrets.token_hex(8)}.tmp", is_folder=True) as new:
             try:
                 save_nets({name: getattr(separator.net, name).state_dict() for name in NETS}, new / WEIGHTS)
                 (new / CARD).write_text(card, encoding="utf-8")
                 write_json(new / "config.json", {"format": FORMAT, "options": settings, "card": _digest(new / CARD)})
                 if clouds is not None:
                     export_onnx(separator, new, clouds)
-                if not is_new:
-                    _keep_edited_card(place, new)
+                _keep_edited_card(place, new)
                 names = sorted(path.name for path in new.iterdir())
-                _replace(place, new)
+                _put(new, place)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
@@ -78,12 +81,12 @@ def export_model(
     return [folder / name for name in names]
 
 
-def _is_new(folder: Path, overwrite: bool) -> bool:
-    """Whether there is no folder yet, or an empty one; raises InputError if what it holds must not be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: a file; expected the name of a new folder")
-    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    others = sorted(present - {*FILES, *ONNX, NEW_CARD})
+def _check_place(folder: Path, overwrite: bool) -> None:
+    """Raises InputError if this is no folder, or one that holds what must not be replaced."""
+    if is_there(place := real_path(folder)) and not place.is_dir():
+        raise InputError(f"{folder}: {fault_of_folder(place)}; expected the name of a new folder")
+    present = sorted(path for path in folder.glob("*") if not path.name.startswith(PARTIAL))
+    others = [path.name for path in present if path.name not in OURS or path.is_dir()]
     if others:
         raise InputError(
             f"{folder}: already holds {others[0]}, which is no part of an exported model; choose another folder, or "
@@ -91,10 +94,9 @@ def _is_new(folder: Path, overwrite: bool) -> bool:
         )
     if present and not overwrite:
         raise InputError(
-            f"{folder}: already holds {sorted(present)[0]}; choose another folder, or --overwrite 1 to replace an "
+            f"{folder}: already holds {present[0].name}; choose another folder, or --overwrite 1 to replace an "
             "exported model"
         )
-    return not present
 
 
 def read_card(model: Path) -> str:
@@ -119,15 +121,13 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _replace(folder: Path, new: Path) -> None:
-    """Puts the folder `new` where `folder` is; if that fails, the old one is back in its place."""
-    old = new.with_name(f"{new.name}.old")
-    if folder.exists():
-        os.replace(folder, old)
-    try:
+def _put(new: Path, folder: Path) -> None:
+    """Puts what the folder `new` holds where `folder` is, which stays the same folder: somebody may be in it."""
+    if not folder.is_dir():
         os.replace(new, folder)
-    except OSError:
-        if old.exists():
-            os.replace(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        return
+    names = {path.name for path in new.iterdir()}
+    for name in OURS - names:
+        (folder / name).unlink(missing_ok=True)
+    for name in names:
+        os.replace(new / name, folder / name)

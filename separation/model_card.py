@@ -28,7 +28,8 @@ def model_card(settings: dict, scores: dict | None) -> str:
         *(f"| `{name}` | {_shown(value)} |" for name, value in settings.items()),
         *("", "## Scores", "", *_score_lines(scores)),
         *("", "## Data, instruments, licence", ""),
-        f"- Instruments: {_instruments(settings, scores)}",
+        f"- {'Instruments' if settings['instruments'] else 'Instruments it was scored on'}: "
+        f"{_instruments(settings, scores)}",
         f"- Training data: {FILL_IN}",
         f"- Licence of these weights: {FILL_IN}",
         f"- Limits and intended use: {FILL_IN}",

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import types
+from pathlib import Path
 
 import export
 import numpy as np
@@ -16,7 +17,7 @@ from test_separator import CLOUDS, RATE, music, write_run
 from tiny_runs import run_of
 
 from separation import Separator
-from utils.errors import InputError
+from utils.errors import InputError, WriteError
 from utils.shared_weights import load_net, save_nets
 
 
@@ -140,6 +141,11 @@ def test_training_starts_from_a_model(train, tmp_path, monkeypatch, capsys):
     assert "synthesizer net: 2 of 2 tensors" in said
     train("--ckpt", "third", "--init", first, "--num_channels", "7", "--num_epoch", "1")
     assert "; new: " in capsys.readouterr().out
+    for net in ("sound", "vision"):
+        with pytest.raises(InputError, match=f"--freeze {net}: .* would stay random"):
+            train("--ckpt", f"{net} of others", "--init", first, "--num_channels", "7", "--freeze", net)
+        with pytest.raises(InputError, match=f"--freeze {net}: random weights would stay; .* or --weights_{net}"):
+            train("--ckpt", f"no {net}", "--freeze", net)
     with pytest.raises(InputError, match="nowhere: no such folder"):
         train("--ckpt", "fourth", "--init", "nowhere")
 
@@ -183,7 +189,7 @@ def test_scores_that_are_damaged(run, tmp_path, monkeypatch, table):
 
 def test_names_of_instruments_do_not_break_the_card(run, tmp_path, monkeypatch):
     evaluated(run, per_instrument={"a|b\nc": {"n": 1, "sdr": 1.0, "sdr_mixture": 0.0}})
-    assert "- Instruments: a/b c\n" in card_of(run, monkeypatch, tmp_path / "model")
+    assert "- Instruments it was scored on: a/b c\n" in card_of(run, monkeypatch, tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +253,30 @@ def test_a_link_to_a_folder_is_followed(run, tmp_path, monkeypatch):
     call(monkeypatch, run, tmp_path / "link", "--overwrite", "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model", "run"]
     Separator.from_pretrained(tmp_path / "link", "cpu")
+
+
+def test_the_working_directory_stays(run, tmp_path, monkeypatch, capsys):
+    """Also a folder that cannot be renamed, such as a mount point; the files go into it one by one."""
+    (tmp_path / "here" / ".export.killed.tmp").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    call(monkeypatch, "../run", ".")
+    assert sorted(os.listdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert "fill in data" in capsys.readouterr().out
+    Path("axis.onnx").write_text("of an earlier export")
+    call(monkeypatch, "../run", ".", "--overwrite", "1")
+    assert sorted(os.listdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("song.wav/x", "song.wav/x: cannot be written .*song.wav: "), ("loop", "loop: .*; expected the name of a new")],
+)
+def test_what_is_in_the_way_is_named(run, tmp_path, monkeypatch, place, message):
+    (tmp_path / "song.wav").write_text("x")
+    (tmp_path / "loop").symlink_to("pool")
+    (tmp_path / "pool").symlink_to("loop")
+    with pytest.raises((InputError, WriteError), match=message):
+        call(monkeypatch, run, tmp_path / place)
 
 
 def test_settings_that_are_missing_or_of_a_later_version(run, tmp_path, monkeypatch):
