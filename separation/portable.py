@@ -8,7 +8,6 @@ rounding.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ MASKS, AXIS, SETTINGS = "masks.onnx", "axis.onnx", "onnx.json"  # the files of a
 EPSILON = 1e-10  # as in `models.separation_net`
 RULES = ("binary", "soft", "shared")
 FORMAT = 2  # of onnx.json
-LARGEST = 2**27  # of the whole numbers in it
+LARGEST = 2**27  # of the whole numbers in it, and of a vector's
+MOST = 100.0  # of its threshold and log magnitude
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,12 @@ class PortableSettings:
         try:
             sizes = {name: _whole(content, name) for name in ("window", "rate_hz", "stft_frame", "stft_hop")}
             numbers = {name: float(content[name]) for name in ("threshold", "log_magnitude")}
-            vectors = {name: np.array(vector, np.float32) for name, vector in content["vectors"].items()}
-            if content["rule"] not in RULES or not all(map(math.isfinite, numbers.values())):
+            vectors = {name: np.array(vector, np.float64) for name, vector in content["vectors"].items()}
+            if content["rule"] not in RULES or not all(abs(number) <= MOST for number in numbers.values()):
                 raise ValueError("rule or numbers that cannot be")
-            if any(vector.ndim != 1 or not np.isfinite(vector).all() for vector in vectors.values()):
+            if any(vector.ndim != 1 or not (abs(vector) <= LARGEST).all() for vector in vectors.values()):
                 raise ValueError("vectors that are none")
+            vectors = {name: vector.astype(np.float32) for name, vector in vectors.items()}
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise InputError(f"{path}: not the settings of an exported model ({error})") from error
         return cls(**sizes, **numbers, rule=content["rule"], shares=bool(content.get("shares")), vectors=vectors)
@@ -86,6 +87,9 @@ class PortableSeparator:
         self.settings = PortableSettings.read(folder / SETTINGS)
         self.masks = _session(folder / MASKS, ["magnitude", "vectors"])
         self.axis = _session(folder / AXIS, ["magnitude"])
+        settings, magnitude = self.settings, self.masks.get_inputs()[0].shape  # [1, 1, F, T]
+        if [settings.stft_frame // 2 + 1, settings.window // settings.stft_hop + 1] != magnitude[2:]:
+            raise InputError(f"{folder / SETTINGS}: its window and STFT are not those of {MASKS}")
         self.channels = self.masks.get_inputs()[1].shape[-1]  # C
         self.vectors = self.settings.vectors
         if any(len(vector) != self.channels for vector in self.vectors.values()):

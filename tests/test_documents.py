@@ -50,6 +50,12 @@ def test_every_command_is_listed_and_every_listed_one_exists():
     assert there >= HELPERS
 
 
+def test_every_part_of_the_benchmark_is_listed():
+    from benchmark import PARTS
+
+    assert f"`{' '.join(PARTS)}`" in (ROOT / "scripts" / "README.md").read_text()
+
+
 def test_readme_is_one_page_and_links_every_document():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 140

@@ -126,6 +126,8 @@ def test_what_is_wrong_is_told(pair, tmp_path):
     [
         *({"format": 3}, {"window": None}, {"window": "x"}, {"stft_hop": 0}, {"rate_hz": True}, {"rule": "odd"}),
         *({"threshold": "x"}, {"log_magnitude": None}, {"log_magnitude": float("nan")}, {"window": 10**30}),
+        *({"window": 4096}, {"stft_frame": 8}, {"stft_hop": 5000}, {"window": 2**27}, {"log_magnitude": 1e6}),
+        *({"vectors": {"a": [1e99] * 8}},),
         *({"vectors": []}, {"vectors": {"a": "x"}}, {"vectors": {"a": [1, 2]}}, {"vectors": {"a": [[1]]}}),
     ],
 )
